@@ -1,0 +1,114 @@
+"""The `vinsat` command: everything on the ground, each part loaded only when it is called.
+
+Subcommands are entry points of the group `vinsat.commands`: `name = "module:attribute"`,
+where the attribute is a `cyclopts.App` or a function. Nothing of them is imported before
+they are called; the help line is the first line of the module's docstring, read from
+its source. A command returns an exit code or None (0): 0 ok, 2 usage, 3 bad or
+insufficient data, 4 not determined, 5 partial campaign, 6 remote or quota.
+"""
+
+import ast
+import importlib.util
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flightsw.errors import EXIT_INPUT, EXIT_OK, EXIT_USAGE, VinsatError
+from groundtools import registry
+
+if TYPE_CHECKING:
+    import cyclopts
+
+COMMANDS = "vinsat.commands"
+EXIT_INTERRUPTED = 130  # the shell's code for Ctrl-C
+
+INTRODUCTION = (
+    "A nanosatellite finds its own orbit from what its camera sees. "
+    "Start with `vinsat demo`; `vinsat doctor` tells what is missing."
+)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return the exit code."""
+    try:
+        import cyclopts
+    except ModuleNotFoundError:
+        return _complain("this command needs more packages; pip install 'vinsat[sim]'")
+    try:
+        result = build()(
+            sys.argv[1:] if arguments is None else arguments,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except cyclopts.CycloptsError as error:
+        return _complain(f"{' '.join(str(error).split())} See vinsat --help", EXIT_USAGE)
+    except VinsatError as error:
+        return _complain(str(error), error.exit_code)
+    except ImportError as error:
+        return _complain(missing_package(error))
+    except KeyboardInterrupt:
+        return _complain("interrupted", EXIT_INTERRUPTED)
+    return result if isinstance(result, int) else EXIT_OK
+
+
+def build() -> "cyclopts.App":
+    """Return the command with every registered subcommand, none of them imported."""
+    import cyclopts
+
+    app = cyclopts.App(
+        name="vinsat", help=INTRODUCTION, version=_version, error_console=_stderr(), help_format="markdown"
+    )
+    for name, entry in registry.registered(COMMANDS).items():
+        app.command(entry.value, name=name, help=help_line(entry))
+    return app
+
+
+def help_line(entry: EntryPoint) -> str:
+    """Return the first line of the docstring of an entry point's module, without importing it."""
+    package, *rest = entry.module.split(".")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return f"(not found: {entry.module})"
+    path = Path(spec.submodule_search_locations[0]).joinpath(*rest)
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    try:
+        text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    except (OSError, SyntaxError):
+        return f"(not found: {entry.module})"
+    return text.partition("\n")[0]
+
+
+def missing_package(error: ImportError) -> str:
+    """Return one line naming the package that is missing and the command that installs it.
+
+    A package of this project that does not import is a mistake in the project: raised.
+    """
+    from groundtools import doctor  # it knows which extra brings which module
+
+    cause: BaseException = error
+    while isinstance(cause.__cause__, ImportError):  # the lazy loader wraps the real one
+        cause = cause.__cause__
+    name = getattr(cause, "name", None) or ""
+    extra = doctor.extra_of(name)
+    if extra is None:
+        raise error
+    return f"the package {name!r} is not installed; pip install 'vinsat[{extra}]'"
+
+
+def _complain(message: str, code: int = EXIT_INPUT) -> int:
+    sys.stderr.write(f"vinsat: {message}\n")
+    return code
+
+
+def _stderr() -> object:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("vinsat")
