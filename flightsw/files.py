@@ -96,6 +96,9 @@ def write_together(
     `stale` too where an old set may be there. Raises UsageError (exit code 2).
     """
     path = prepare_folder(folder)
+    for name in (*contents, *stale):
+        if (path / name).is_dir():
+            raise _unwritable(path / name, IsADirectoryError("a folder of that name is there"))
     temporary: dict[str, str] = {}
     try:
         for name, content in contents.items():
