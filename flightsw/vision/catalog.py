@@ -6,7 +6,6 @@ name is region and number, `17R-012`; the number is stable when a catalogue is r
 with fewer landmarks.
 """
 
-import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -16,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla
-from flightsw.errors import ModelError
+from flightsw.errors import InputError, ModelError
+from flightsw.files import read_bytes, write_together
 
 Array = NDArray[np.float64]
 
 MAGIC = b"VSCT"
 VERSION = 1
 HEADER = struct.Struct("<4sHH8s")  # magic, version, count, region id (ASCII, NUL-padded)
+MAX_BYTES = 16_000_000  # a larger file is none of ours
 RECORD = np.dtype(
     [
         ("number", "<u2"),
@@ -71,7 +72,7 @@ def write_catalog(path: Path, catalog: Catalog) -> None:
     records["height_m"] = catalog.height
     head = HEADER.pack(MAGIC, VERSION, len(records), catalog.region.encode("ascii"))
     body = head + records.tobytes()
-    write_atomic(path, body + struct.pack("<I", zlib.crc32(body)))
+    write_together(path.parent, {path.name: body + struct.pack("<I", zlib.crc32(body))})
 
 
 def read_catalog(path: Path) -> Catalog:
@@ -104,9 +105,9 @@ def read_checked(path: Path, magic: bytes, version: int, header_bytes: int) -> b
     The content starts with 4 bytes of magic and a uint16 version. ModelError otherwise.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot be read ({error.strerror})", file=path, fix=REPLACE) from error
+        data = read_bytes(path, max_bytes=MAX_BYTES)
+    except InputError as error:
+        raise ModelError(error.problem, file=path, fix=REPLACE) from None
     if len(data) < header_bytes + 4 or data[:4] != magic:
         raise ModelError(f"is not a {magic.decode()} file", file=path, fix=REPLACE)
     body, stated = data[:-4], struct.unpack("<I", data[-4:])[0]
@@ -116,13 +117,3 @@ def read_checked(path: Path, magic: bytes, version: int, header_bytes: int) -> b
     if found != version:
         raise ModelError(f"has version {found}, this program reads {version}", file=path, fix=REPLACE)
     return body
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that no reader ever sees half of it."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
