@@ -14,7 +14,8 @@ from pathlib import Path, PurePosixPath
 
 from flightsw.astro.time import Epoch
 from flightsw.errors import InputError
-from flightsw.runtime.csv_table import Column, Kind, parse_time, read_table, show
+from flightsw.runtime.csv_cells import Column, Kind, parse_time, show
+from flightsw.runtime.csv_table import read_table
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 OTHER_IMAGES = (

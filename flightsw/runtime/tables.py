@@ -17,7 +17,8 @@ from flightsw.astro.time import NS, Epoch
 from flightsw.errors import InputError
 from flightsw.estimate.observations import AttitudeTable, GyroTable, Observations
 from flightsw.files import write_together
-from flightsw.runtime.csv_table import Column, Kind, Table, read_table, show
+from flightsw.runtime.csv_cells import Column, Kind, show
+from flightsw.runtime.csv_table import Table, read_table
 
 Array = NDArray[np.float64]
 
