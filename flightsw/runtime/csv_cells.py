@@ -169,7 +169,3 @@ def show(cell: str) -> str:
 
 def _range(column: Column) -> str:
     return f"{column.low:g}..{column.high:g}"
-
-
-def _range(column: Column) -> str:
-    return f"{column.low:g}..{column.high:g}"
