@@ -1,0 +1,156 @@
+"""Orbits through one pass from nothing: two frame fixes, or one with a heading.
+
+Two fixes r1, r2 within 200 s give v1 = (r2 - f r1) / g with the Lagrange series
+    f = 1 - mu t^2 / (2 r^3) + mu^2 t^4 / (24 r^6),    g = t - mu t^3 / (6 r^3).
+The orbits looked for are nearly circular, so the radial speed is dropped, and the
+horizontal speed must be that of a circular orbit of the altitude range, within
+SPEED_SLACK. One fix with a heading (nadir pointing) gives the circular orbit itself.
+Each hypothesis is scored by how many detections of +- 200 s it explains.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.astro.geodesy import WGS84_A
+from flightsw.astro.gravity import j2_acceleration
+from flightsw.estimate.residuals import camera_residual
+from flightsw.estimate.resection import MAX_ALTITUDE, MIN_ALTITUDE, FrameFix
+from flightsw.estimate.sightings import Sightings
+
+Array = NDArray[np.float64]
+
+MU = 3.986_004_418e14  # m^3/s^2, WGS 84
+PAIR_MIN, PAIR_MAX = 8.0, 260.0  # s between the two frames of a hypothesis
+SPAN = 200.0  # s on either side that score a hypothesis
+SPEED_SLACK = 300.0  # m/s: eccentricity to 0.02, and 2 km of error over 20 s
+MAX_PAIRS = 60
+GRID_STEP = 20.0  # s; cubic Hermite between RK4 steps of 20 s is good to 1 cm
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """A guessed orbit: state (6,) eci at t_s past the sightings' epoch, and its score."""
+
+    t_s: float
+    state: Array
+    score: float
+
+
+def _rate(state: Array) -> Array:
+    return np.concatenate([state[..., 3:], j2_acceleration(state[..., :3])], axis=-1)
+
+
+def short_arcs(states: Array, start: Array, t_s: Array) -> Array:
+    """Return states (K, F, 6) of K orbits at F times, gravity with J2; for short arcs.
+
+    states (K, 6) hold at start (K,); the arcs run on a common grid of +-GRID_STEP.
+    """
+    tau = t_s[None, :] - start[:, None]
+    reach = int(np.ceil(max(float(np.max(np.abs(tau), initial=0.0)), GRID_STEP) / GRID_STEP))
+    halves = []
+    for step in (-GRID_STEP, GRID_STEP):
+        y, path = states, [states]
+        for _ in range(reach):
+            k1 = _rate(y)
+            k2 = _rate(y + 0.5 * step * k1)
+            k3 = _rate(y + 0.5 * step * k2)
+            k4 = _rate(y + step * k3)
+            y = y + step / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+            path.append(y)
+        halves.append(path)
+    grid = np.stack(halves[0][:0:-1] + halves[1], axis=1)
+    slope = _rate(grid) * GRID_STEP
+    position = tau / GRID_STEP + reach
+    cell = np.clip(np.floor(position).astype(np.intp), 0, 2 * reach - 1)
+    s = (position - cell)[..., None]
+    row = np.arange(len(states))[:, None]
+    a, b, da, db = grid[row, cell], grid[row, cell + 1], slope[row, cell], slope[row, cell + 1]
+    return np.asarray(
+        (1.0 + 2.0 * s) * (1.0 - s) ** 2 * a
+        + s * (1.0 - s) ** 2 * da
+        + s * s * (3.0 - 2.0 * s) * b
+        + s * s * (s - 1.0) * db
+    )
+
+
+def _pair_velocity(first: FrameFix, second: FrameFix) -> Array:
+    """Return the velocity (3,) at the first fix, without its radial part."""
+    dt = second.t_s - first.t_s
+    radius = 0.5 * float(np.linalg.norm(first.r_eci) + np.linalg.norm(second.r_eci))
+    rate2 = MU / radius**3
+    f = 1.0 - 0.5 * rate2 * dt**2 + rate2**2 * dt**4 / 24.0
+    g = dt - rate2 * dt**3 / 6.0
+    v = (second.r_eci - f * first.r_eci) / g
+    up = first.r_eci / np.linalg.norm(first.r_eci)
+    return np.asarray(v - up * (up @ v))
+
+
+def candidate_states(fixes: list[FrameFix]) -> tuple[Array, Array]:
+    """Return states (K, 6) and their times (K,) of all plausible pairs, and of headings."""
+    slowest = np.sqrt(MU / (WGS84_A + MAX_ALTITUDE)) - SPEED_SLACK
+    fastest = np.sqrt(MU / (WGS84_A + MIN_ALTITUDE)) + SPEED_SLACK
+    pairs = [
+        (min(a.inliers, b.inliers), abs(b.t_s - a.t_s - 60.0), i, j)
+        for i, a in enumerate(fixes)
+        for j, b in enumerate(fixes[i + 1 :], i + 1)
+        if PAIR_MIN <= b.t_s - a.t_s <= PAIR_MAX
+    ]
+    pairs.sort(key=lambda pair: (-min(pair[0], 8), pair[1]))
+    states, times = [], []
+    for _, _, i, j in pairs:
+        v = _pair_velocity(fixes[i], fixes[j])
+        if slowest < np.linalg.norm(v) < fastest:
+            states.append(np.concatenate([fixes[i].r_eci, v]))
+            times.append(fixes[i].t_s)
+        if len(states) >= MAX_PAIRS:
+            break
+    for fix in sorted(fixes, key=lambda fix: -fix.inliers)[:MAX_PAIRS]:
+        if np.isfinite(fix.heading_eci).all():
+            up = fix.r_eci / np.linalg.norm(fix.r_eci)
+            along = fix.heading_eci - up * (up @ fix.heading_eci)
+            speed = np.sqrt(MU / np.linalg.norm(fix.r_eci))
+            states.append(np.concatenate([fix.r_eci, speed * along / np.linalg.norm(along)]))
+            times.append(fix.t_s)
+    return np.array(states).reshape(-1, 6), np.array(times)
+
+
+def misfits(sightings: Sightings, states: Array) -> Array:
+    """Return the pixel misfit (K, N) of each detection under states (K, F, 6); inf where unseen."""
+    pointing, zero = sightings.pointing, np.zeros(3)
+    rows = []
+    for path in states:
+        e, _, _ = camera_residual(
+            sightings.camera, pointing, path, zero, sightings.p_eci, sightings.uv_px, sightings.frame
+        )
+        rows.append(np.hypot(e[:, 0], e[:, 1]))
+    misfit = np.array(rows).reshape(len(states), len(sightings))
+    return np.where(np.isfinite(misfit), misfit, np.inf)
+
+
+def rank_hypotheses(
+    sightings: Sightings, fixes: list[FrameFix], *, gate_px: float, keep: int
+) -> list[Hypothesis]:
+    """Return the `keep` best distinct hypotheses from the fixes of one pass, best first.
+
+    A detection within `gate_px` counts 1 - (misfit / gate)^2, in +- SPAN of the hypothesis.
+    """
+    states, times = candidate_states(fixes)
+    if not len(states):
+        return []
+    misfit = misfits(sightings, short_arcs(states, times, sightings.t_s))
+    near = np.abs(sightings.t_s[sightings.frame][None, :] - times[:, None]) <= SPAN
+    score = np.sum(near * np.maximum(0.0, 1.0 - (misfit / gate_px) ** 2), axis=1)
+    chosen: list[int] = []
+    explained: list[NDArray[np.bool_]] = []
+    for k in np.argsort(-score, kind="stable"):
+        inside = near[k] & (misfit[k] < gate_px)
+        # One that explains the same detections as a better one is no second idea.
+        if any(np.sum(inside & other) > 0.8 * max(np.sum(inside), 1) for other in explained):
+            continue
+        chosen.append(int(k))
+        explained.append(inside)
+        if len(chosen) == keep:
+            break
+    return [Hypothesis(float(times[k]), states[k], float(score[k])) for k in chosen]
