@@ -145,7 +145,9 @@ def _example(kind: Any) -> str:
 
 def _unknown(key: str, known: list[str], path: str) -> InputError:
     """Return the error for a key that the schema does not have."""
-    near = difflib.get_close_matches(key[:80], known, n=1)
+    if key and (longer := [name for name in known if name.startswith(key)]):  # a forgotten unit
+        known = longer
+    near = difflib.get_close_matches(key[:80], known, n=1, cutoff=0.5)
     fix = f"did you mean {near[0]}?" if near else "known keys: " + ", ".join(known)
     return InputError("is an unknown key", field=_join(path, _quoted(key)), fix=fix)
 

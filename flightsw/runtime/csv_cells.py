@@ -148,6 +148,7 @@ def _tai_ns(cell: str, minutes: dict[str, int]) -> int:
     minute = cell[:17]
     start = minutes.get(minute)
     if start is None:
+        parse_time(cell)  # so that what is wrong is said about the cell as it stands
         start = minutes[minute] = parse_time(minute + "00Z").tai_ns
     return start + int(match[1]) * NS + int((match[2] or "0").ljust(9, "0"))
 
