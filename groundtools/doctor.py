@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from flightsw.errors import EXIT_INPUT, EXIT_OK, VinsatError
+from flightsw.errors import EXIT_INPUT, EXIT_OK, InputError
 from groundtools import models_folder
 from groundtools.imagery.cache import cache_dir
 from groundtools.imagery.shared import shared_data_dir
@@ -127,15 +127,15 @@ def _python() -> Finding:
 
 
 def _models(folder: Path) -> Finding:
-    from flightsw.vision import manifest  # onnxruntime loads with it
+    from flightsw.vision.models import load_models  # onnxruntime loads with it
 
     try:
-        models = manifest.load_models(folder)
-    except VinsatError as error:
+        manifest = load_models(folder).manifest
+    except InputError as error:
         fix = "name the folder with --models, or take models/ from the repository again"
-        return Finding(name="models", state="missing", detail=str(error), fix=fix)
-    regions = ", ".join(region.id for region in models.regions)
-    return Finding(name="models", state="ok", detail=f"{folder}: hashes agree; detectors for {regions}")
+        return Finding(name="models", state="missing", detail=f"{error.file}: {error.problem}", fix=fix)
+    detectors = ", ".join(place.id for place in manifest.region if place.detector) or "no region"
+    return Finding(name="models", state="ok", detail=f"{folder}: hashes agree; detectors for {detectors}")
 
 
 def _imagery() -> list[Finding]:
