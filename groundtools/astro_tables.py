@@ -45,9 +45,10 @@ def write_eop() -> None:
     rows, last_observed = read_finals()
     first, last = rows[0][0], rows[-1][0]
     start = last - (last - FIRST_MJD) // STEP_DAYS * STEP_DAYS - STEP_DAYS
+    package = f"package astropy-iers-data {version('astropy-iers-data')}"
     lines = [
         "# Earth orientation, 0h UTC. Source: IERS Bulletin A, finals2000A.all",
-        f"# (package astropy-iers-data {version('astropy-iers-data')}; public). Made by groundtools/astro_tables.py.",
+        f"# ({package}; public), by groundtools/astro_tables.py.",
         f"# Observed until {mjd_to_date(last_observed)}, predicted until {mjd_to_date(last)}.",
         "mjd_utc,ut1_utc_s,xp_arcsec,yp_arcsec,sigma_ut1_s",
     ]
@@ -63,7 +64,7 @@ def write_nutation() -> None:
 
     lines = [
         "# Nutation IAU 2000B: luni-solar terms, IERS Conventions 2003 / McCarthy & Luzum 2003.",
-        f"# Package skyfield {version('skyfield')} (first 77 rows of IAU 2000A). Made by groundtools/astro_tables.py.",
+        f"# Package skyfield {version('skyfield')} (77 rows), by groundtools/astro_tables.py.",
         "# Multipliers of l l' F D Om; unit 0.1 uas, rates per Julian century.",
         "l,lp,f,d,om,psi_sin,psi_sin_t,psi_cos,eps_cos,eps_cos_t,eps_sin",
     ]
@@ -73,7 +74,7 @@ def write_nutation() -> None:
             *nutationlib.lunisolar_longitude_coefficients[i],
             *nutationlib.lunisolar_obliquity_coefficients[i],
         ]
-        lines.append(",".join(f"{int(round(v))}" for v in values))
+        lines.append(",".join(f"{round(v)}" for v in values))
     (DATA / "nutation_2000b.csv").write_text("\n".join(lines) + "\n")
 
 
@@ -84,7 +85,7 @@ def write_gravity() -> None:
     model = brahe.GravityModel.from_model_type(brahe.GravityModelType.EGM2008_120)
     lines = [
         "# EGM2008 (Pavlis et al. 2012), tide free, fully normalised, truncated to degree and order 20.",
-        f"# Package brahe {version('brahe')} (EGM2008_120; public, NGA). Made by groundtools/astro_tables.py.",
+        f"# Package brahe {version('brahe')} (EGM2008_120; public, NGA), by groundtools/astro_tables.py.",
         f"# gm_m3_s2 = {model.gm!r}",
         f"# radius_m = {model.radius!r}",
         "n,m,c,s",

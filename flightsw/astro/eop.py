@@ -47,7 +47,9 @@ class EarthOrientation:
     xp_rad, yp_rad (N,) : rad. ValueError if shapes, order or finiteness are wrong.
     """
 
-    def __init__(self, mjd: Array, ut1_utc_s: Array, xp_rad: Array, yp_rad: Array, sigma_ut1_s: Array) -> None:
+    def __init__(
+        self, mjd: Array, ut1_utc_s: Array, xp_rad: Array, yp_rad: Array, sigma_ut1_s: Array
+    ) -> None:
         table = np.column_stack([mjd, ut1_utc_s, xp_rad, yp_rad, sigma_ut1_s])
         if len(table) < 4:
             raise ValueError("an Earth-orientation table needs at least four rows")
@@ -70,7 +72,7 @@ class EarthOrientation:
         file = Path(path)
         try:
             if file.stat().st_size > MAX_BYTES:
-                raise InputError(f"is larger than {MAX_BYTES} bytes", file=file, fix="give a table of daily rows")
+                raise InputError(f"is larger than {MAX_BYTES} bytes", file=file, fix="give daily rows")
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"cannot be read as text ({error})", file=file) from error

@@ -55,9 +55,7 @@ _S_SINES = np.array([-2640.73, -63.53, -11.75, -11.21, 4.57, 0.0])
 _S_SINES_T2 = np.array([743.52, -8.85, 0.0, 0.0, 56.91, 9.84])
 
 
-def ecef_from_eci(
-    epoch: Epoch, t_s: float | Array = 0.0, eop: EarthOrientation | None = None
-) -> Array:
+def ecef_from_eci(epoch: Epoch, t_s: float | Array = 0.0, eop: EarthOrientation | None = None) -> Array:
     """Return the rotation from GCRF to ITRF axes at `t_s` seconds past `epoch`.
 
     t_s : scalar or (N,); the result is (3, 3) or (N, 3, 3). eop : a table, default the
@@ -71,7 +69,7 @@ def ecef_from_eci(
     day_fraction = (rest_ns / 1e9 + t + ut1_tai) / DAY_S
     turns = np.mod(ERA_AT_J2000 + ERA_EXTRA * (days + day_fraction) + day_fraction, 1.0)
     rotation = _polar_motion(_celestial_to_terrestrial(x, y, 2.0 * np.pi * turns - s), xp, yp)
-    return rotation if np.ndim(t_s) else np.asarray(rotation[0])
+    return np.asarray(rotation if np.ndim(t_s) else rotation[0])
 
 
 def celestial_pole(tt_centuries: Array) -> Array:
@@ -87,12 +85,13 @@ def celestial_pole(tt_centuries: Array) -> Array:
     y = a * np.sin(gamma) + b * np.cos(gamma)
     sines = np.sin(_arguments(t) @ _S_MULTIPLIERS.T)
     s_plus = powers @ _S_POLYNOMIAL + sines @ _S_SINES + t**2 * (sines @ _S_SINES_T2)
-    return np.column_stack([x, y, s_plus * 1e-6 * ARCSEC - 0.5 * x * y])
+    return np.stack([x, y, s_plus * 1e-6 * ARCSEC - 0.5 * x * y], axis=1)
 
 
 def _arguments(t: Array) -> Array:
     """Return the fundamental arguments (N, 5) in rad at centuries TT (N,)."""
-    return np.mod(_ARGUMENTS[:, 0] + t[:, None] * _ARGUMENTS[:, 1], 1_296_000.0) * ARCSEC
+    arcsec = np.mod(_ARGUMENTS[:, 0] + t[:, None] * _ARGUMENTS[:, 1], 1_296_000.0)
+    return np.asarray(arcsec * ARCSEC)
 
 
 def _nutation(t: Array) -> tuple[Array, Array]:

@@ -35,9 +35,7 @@ _NOON_2000 = date(2000, 1, 1).toordinal() * DAY_S + DAY_S // 2  # s
 _LEAP_DAY = [date.fromisoformat(day).toordinal() for day, _ in _LEAPS]
 _LEAP_OFFSET = [offset for _, offset in _LEAPS]
 # The same steps on the TAI axis, s past 2000-01-01T12:00:00 TAI.
-_LEAP_TAI = [
-    day * DAY_S + offset - _NOON_2000 for day, offset in zip(_LEAP_DAY, _LEAP_OFFSET, strict=True)
-]
+_LEAP_TAI = [day * DAY_S + offset - _NOON_2000 for day, offset in zip(_LEAP_DAY, _LEAP_OFFSET, strict=True)]
 
 _ISO = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})T(\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9}))?(?:(Z)|([+-])([01]\d|2[0-3]):([0-5]\d))",
