@@ -1,0 +1,120 @@
+"""Training crops for the landmark detector, each a pure function of (seed, index).
+
+Most crops are aimed at a landmark, anywhere in a frame; the rest look anywhere near the
+region. Labels are projections of the catalogue through the crop's own pose. A landmark
+under cloud is neither asked for nor forbidden.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.vision.catalog import Catalog
+from flightsw.vision.preprocess import MODEL_CAMERA, ld_normalise
+from groundtools.imagery.mercator import level_for
+from groundtools.landmarks.regions import Region
+from groundtools.training.clouds import CLEAR_THICKNESS, add_clouds, cloud_thickness, draw_cover
+from groundtools.training.radiometry import develop, expose
+from groundtools.training.rasters import Raster, half_raster, load_raster, reach_bounds_deg
+from groundtools.training.views import Pose, cut_view, pose_looking_at, project, random_attitude
+
+CROP_PX = 256
+EDGE_PX = 6.0  # a landmark nearer to the crop's edge is not asked for
+AIMED = 0.85  # part of the crops aimed at a landmark
+NATIVE_LEVEL = 8
+LANDMARK_WINDOW_PX = 21  # 13 km at 620 m/px: where cloud hides a landmark
+NOISE = 6.0  # grey levels
+
+
+@dataclass(frozen=True, slots=True)
+class LdSource:
+    """One imagery around one region, at two levels."""
+
+    fine: Raster
+    coarse: Raster
+
+    def at(self, altitude: float, lat: float) -> Raster:
+        """Return the level that suits a height (m) and latitude (rad), as the renderer does."""
+        gsd = altitude / MODEL_CAMERA.fx_px
+        return self.fine if level_for(gsd, lat, native_level=NATIVE_LEVEL) == NATIVE_LEVEL else self.coarse
+
+
+@dataclass(frozen=True, slots=True)
+class LdCrop:
+    """One crop and its labels.
+
+    image (3, 256, 256) float32; uv_px (K, 2) in the crop; visible (K,): to be found;
+    ignored (K,): inside but under cloud or at the edge.
+    """
+
+    image: NDArray[np.float32]
+    uv_px: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+    ignored: NDArray[np.bool_]
+
+
+def ld_sources(region: Region, specs: list[tuple[str, tuple[str, ...]]]) -> list[list[LdSource]]:
+    """Return, for each imagery spec with its sea variants, the sources to draw from."""
+    bounds = reach_bounds_deg(region.bounds_deg)
+    out = []
+    for spec, seas in specs:
+        fine = [load_raster(spec, bounds, level=NATIVE_LEVEL, sea=sea) for sea in seas]
+        out.append([LdSource(raster, half_raster(raster)) for raster in fine])
+    return out
+
+
+def draw_crop(
+    rng: np.random.Generator, region: Region, catalog: Catalog, sources: list[list[LdSource]]
+) -> LdCrop:
+    """Draw one crop: imagery, place, pose, weather and light."""
+    variants = sources[rng.integers(len(sources))]
+    source = variants[rng.integers(len(variants))]
+    uv_frame, pose, altitude, lat = _aim(rng, region, catalog)
+    u0 = int(np.clip(uv_frame[0] - rng.uniform(10, CROP_PX - 10), 0, MODEL_CAMERA.width_px - CROP_PX))
+    v0 = int(np.clip(uv_frame[1] - rng.uniform(10, CROP_PX - 10), 0, MODEL_CAMERA.height_px - CROP_PX))
+    ground = cut_view(source.at(altitude, lat), MODEL_CAMERA, pose, (u0, v0, CROP_PX, CROP_PX))
+    rgb = ground.astype(np.float32)
+    thickness = None
+    cover = draw_cover(rng)
+    if cover > 0.0:
+        gsd_km = altitude / MODEL_CAMERA.fx_px / 1e3
+        thickness = cloud_thickness(rng, (CROP_PX, CROP_PX), cover, gsd_km)
+        rgb = add_clouds(rng, rgb, thickness)
+    image = ld_normalise(expose(rng, develop(rng, rgb), noise=NOISE, jpeg=rng.uniform() < 0.8))
+    uv_px = project(MODEL_CAMERA, pose, catalog.p_ecef) - (u0, v0)
+    return LdCrop(image, uv_px, *visibility(uv_px, thickness))
+
+
+def _aim(
+    rng: np.random.Generator, region: Region, catalog: Catalog
+) -> tuple[NDArray[np.float64], Pose, float, float]:
+    """Return a frame pixel (2,) that looks at a drawn place, the pose, altitude, latitude."""
+    if rng.uniform() < AIMED:
+        k = rng.integers(len(catalog))
+        lon, lat = catalog.lon_deg[k], catalog.lat_deg[k]
+    else:
+        lon = rng.uniform(region.west_deg - 2.0, region.east_deg + 2.0)
+        lat = rng.uniform(region.south_deg - 1.5, region.north_deg + 1.5)
+    lon, lat = float(np.deg2rad(lon)), float(np.deg2rad(lat))
+    size = np.array([MODEL_CAMERA.width_px, MODEL_CAMERA.height_px])
+    uv_px = rng.uniform(20.0, size - 20.0)
+    attitude = random_attitude(rng)
+    return uv_px, pose_looking_at(MODEL_CAMERA, lon, lat, uv_px, attitude), attitude[0], lat
+
+
+def visibility(
+    uv_px: NDArray[np.float64], thickness: NDArray[np.float32] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return (visible, ignored) for landmarks at uv_px (K, 2) of a crop."""
+    with np.errstate(invalid="ignore"):
+        inside = ((uv_px >= 0.0) & (uv_px < CROP_PX)).all(axis=1)
+        central = ((uv_px >= EDGE_PX) & (uv_px < CROP_PX - EDGE_PX)).all(axis=1)
+    clear = inside.copy()
+    if thickness is not None and inside.any():
+        mean = cv2.blur(thickness, (LANDMARK_WINDOW_PX, LANDMARK_WINDOW_PX))
+        at = uv_px[inside].astype(int)
+        clear[inside] = mean[at[:, 1], at[:, 0]] < CLEAR_THICKNESS
+    visible = central & clear
+    return visible, inside & ~visible

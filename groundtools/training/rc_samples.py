@@ -1,0 +1,132 @@
+"""Training views for the region classifier, each a pure function of (seed, index).
+
+Views are cut at half the classifier's pixel (1.2 km from 550 km) and averaged 2 x 2,
+which equals, within noise, cutting the model frame and averaging it 4 x 4 as the flight
+program does (a test holds the two together) at a quarter of the cost.
+
+A region counts as seen when at least four of its catalogue's landmarks are in the frame
+and free of cloud; "elsewhere" when no region is.
+"""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.vision.catalog import Catalog
+from flightsw.vision.preprocess import MODEL_CAMERA, RC_SHAPE, rc_normalise
+from groundtools.landmarks.regions import REGIONS, Region
+from groundtools.training.clouds import CLEAR_THICKNESS, add_clouds, cloud_thickness, draw_cover
+from groundtools.training.radiometry import develop, expose
+from groundtools.training.rasters import WORLD_BOUNDS_DEG, Raster, load_raster
+from groundtools.training.views import (
+    Pose,
+    cut_view,
+    near_nadir_pose,
+    pose_looking_at,
+    project,
+    random_attitude,
+)
+
+WORLD_LEVEL = 7
+HALF_CAMERA = replace(MODEL_CAMERA.resized(0.5))  # 576 x 324
+RC_CAMERA = MODEL_CAMERA.resized(0.25)  # 288 x 162
+MIN_LANDMARKS = 4
+LANDMARK_WINDOW_PX = 5  # of 2.4 km: where cloud hides a landmark
+NEAR, WORLD = 0.12, 0.28  # parts of the views near regions but outside, and anywhere
+WIDENED = 0.3  # regions are widened by this part of their size for partial views
+NOISE = 2.0  # grey levels after averaging
+
+
+@dataclass(frozen=True, slots=True)
+class RcView:
+    """image (3, 160, 288) float32; label (17,) float32: regions, then "elsewhere"."""
+
+    image: NDArray[np.float32]
+    label: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionLandmarks:
+    """All catalogues stacked: p_ecef (N, 3); region (N,): index of the region."""
+
+    p_ecef: NDArray[np.float64]
+    region: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, catalogs: list[Catalog]) -> "RegionLandmarks":
+        """Stack the catalogues of REGIONS, in that order."""
+        index = np.repeat(np.arange(len(catalogs)), [len(catalog) for catalog in catalogs])
+        return cls(np.concatenate([catalog.p_ecef for catalog in catalogs]), index)
+
+
+def rc_sources(specs: list[tuple[str, tuple[str, ...]]]) -> list[list[Raster]]:
+    """Return the world rasters of each imagery spec, one a sea variant."""
+    return [
+        [load_raster(spec, WORLD_BOUNDS_DEG, level=WORLD_LEVEL, sea=sea) for sea in seas]
+        for spec, seas in specs
+    ]
+
+
+def draw_view_pose(rng: np.random.Generator) -> tuple[Pose, float]:
+    """Draw a pose and its altitude (m): over a region, near one, or anywhere."""
+    attitude = random_attitude(rng)
+    kind = rng.uniform()
+    if kind < WORLD:
+        lat = float(np.arcsin(rng.uniform(np.sin(np.deg2rad(-56.0)), np.sin(np.deg2rad(68.0)))))
+        return near_nadir_pose(float(rng.uniform(-np.pi, np.pi)), lat, *attitude), attitude[0]
+    region = REGIONS[rng.integers(len(REGIONS))]
+    lon, lat = _place_near(rng, region, 2.0 if kind < WORLD + NEAR else WIDENED)
+    centre = np.array([HALF_CAMERA.cx_px, HALF_CAMERA.cy_px])
+    return pose_looking_at(HALF_CAMERA, lon, lat, centre, attitude), attitude[0]
+
+
+def _place_near(rng: np.random.Generator, region: Region, widened: float) -> tuple[float, float]:
+    """Return longitude and latitude (rad) uniform over a region widened on every side."""
+    at = -widened + (1.0 + 2.0 * widened) * rng.uniform(size=2)
+    lon = region.west_deg + at[0] * (region.east_deg - region.west_deg)
+    lat = region.south_deg + at[1] * (region.north_deg - region.south_deg)
+    return float(np.deg2rad(lon)), float(np.deg2rad(np.clip(lat, -56.0, 68.0)))
+
+
+def draw_view(
+    rng: np.random.Generator, landmarks: RegionLandmarks, sources: list[list[Raster]]
+) -> RcView:
+    """Draw one view: imagery, place, pose, weather and light."""
+    variants = sources[rng.integers(len(sources))]
+    raster = variants[rng.integers(len(variants))]
+    pose, altitude = draw_view_pose(rng)
+    half = cut_view(raster, HALF_CAMERA, pose, (0, 0, HALF_CAMERA.width_px, HALF_CAMERA.height_px))
+    size = (RC_CAMERA.width_px, RC_CAMERA.height_px)
+    rgb = cv2.resize(half, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    cover = 1.0 if rng.uniform() < 0.03 else draw_cover(rng)
+    thickness = None
+    if cover > 0.0:
+        gsd_km = altitude / RC_CAMERA.fx_px / 1e3
+        thickness = cloud_thickness(rng, rgb.shape[:2], cover, gsd_km)
+        rgb = add_clouds(rng, rgb, thickness)
+    pixels = expose(rng, develop(rng, rgb), noise=NOISE, jpeg=False)
+    top = (pixels.shape[0] - RC_SHAPE[0]) // 2
+    image = rc_normalise(pixels[top : top + RC_SHAPE[0]].astype(np.float32))
+    return RcView(image, region_label(project(RC_CAMERA, pose, landmarks.p_ecef), landmarks, thickness))
+
+
+def region_label(
+    uv_px: NDArray[np.float64],
+    landmarks: RegionLandmarks,
+    thickness: NDArray[np.float32] | None,
+) -> NDArray[np.float32]:
+    """Return the label (17,) of a frame whose landmarks fall on uv_px (N, 2) of RC_CAMERA."""
+    size = np.array([RC_CAMERA.width_px, RC_CAMERA.height_px])
+    with np.errstate(invalid="ignore"):
+        seen = ((uv_px >= 0.0) & (uv_px < size)).all(axis=1)
+    if thickness is not None and seen.any():
+        mean = cv2.blur(thickness, (LANDMARK_WINDOW_PX, LANDMARK_WINDOW_PX))
+        at = uv_px[seen].astype(int)
+        seen[seen] = mean[at[:, 1], at[:, 0]] < CLEAR_THICKNESS
+    count = np.bincount(landmarks.region[seen], minlength=len(REGIONS))
+    label = np.zeros(len(REGIONS) + 1, np.float32)
+    label[:-1] = count >= MIN_LANDMARKS
+    label[-1] = not label[:-1].any()
+    return label

@@ -1,0 +1,109 @@
+"""Training the region classifier: fine-tuning of all layers, half-size views first."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from flightsw.vision.catalog import Catalog
+from groundtools.imagery.cache import cache_dir
+from groundtools.training.checkpoint import Run
+from groundtools.training.ld_train import parse_imagery
+from groundtools.training.progress import reporting
+from groundtools.training.rc_net import RegionNet, half_size, parameter_groups
+from groundtools.training.rc_samples import RcView, RegionLandmarks, draw_view, rc_sources
+from groundtools.training.schedule import one_cycle
+
+AVERAGE_DECAY = 0.995
+
+
+@dataclass(frozen=True, slots=True)
+class RcRecipe:
+    """What the classifier's training is determined by.
+
+    half_steps of the steps are taken on views averaged 2 x 2 (a quarter of the cost).
+    """
+
+    seed: int = 1
+    steps: int = 1900
+    half_steps: int = 1000
+    batch: int = 32
+    peak_rate: float = 1.0e-3
+    weight_decay: float = 1e-4
+    imagery: tuple[str, ...] = ("embedded:flat",)
+    pretrained: bool = True
+
+
+def checkpoint_path() -> Path:
+    """Return where the run is kept."""
+    return cache_dir("training", "runs") / "rc.pt"
+
+
+def start_run(recipe: RcRecipe) -> Run:
+    """Return the run at step 0."""
+    torch.manual_seed(recipe.seed)
+    net = RegionNet(pretrained=recipe.pretrained)
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(parameter_groups(net, recipe.weight_decay), lr=recipe.peak_rate)
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
+    run = Run(net, optimizer, plain)
+    run.start_average()
+    return run
+
+
+def train_step(run: Run, views: list[RcView], recipe: RcRecipe) -> float:
+    """Take one optimizer step; return the loss."""
+    run.net.train()
+    rate = one_cycle(run.step, recipe.steps, recipe.peak_rate)
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+    images = torch.from_numpy(np.stack([view.image for view in views]))
+    if run.step < recipe.half_steps:
+        images = half_size(images)
+    logits = run.net(images.contiguous(memory_format=torch.channels_last))
+    label = torch.from_numpy(np.stack([view.label for view in views]))
+    loss = functional.binary_cross_entropy_with_logits(logits, label)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
+    run.optimizer.step()
+    run.step += 1
+    run.update_average(AVERAGE_DECAY)
+    return float(loss.detach())
+
+
+def train_rc(
+    recipe: RcRecipe,
+    catalogs: list[Catalog],
+    *,
+    path: Path | None = None,
+    save_every: int = 40,
+    draw: Callable[[np.random.Generator], RcView] | None = None,
+) -> Run:
+    """Train the classifier, or go on where a killed run left off.
+
+    catalogs : of REGIONS, in that order; draw : where views come from.
+    """
+    path = path or checkpoint_path()
+    run = start_run(recipe)
+    run.load(path)
+    if draw is None:
+        landmarks = RegionLandmarks.of(catalogs)
+        sources = rc_sources(parse_imagery(recipe.imagery))
+
+        def draw(rng: np.random.Generator) -> RcView:
+            return draw_view(rng, landmarks, sources)
+
+    smooth = 0.0
+    with reporting("rc", recipe.steps) as report:
+        while run.step < recipe.steps:
+            views = [draw(np.random.default_rng([recipe.seed, run.step, k])) for k in range(recipe.batch)]
+            loss = train_step(run, views, recipe)
+            smooth = loss if smooth == 0.0 else 0.95 * smooth + 0.05 * loss
+            report.update(run.step, f"loss {smooth:.4f}")
+            if run.step % save_every == 0 or run.step == recipe.steps:
+                run.save(path)
+    return run
