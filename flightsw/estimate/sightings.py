@@ -114,7 +114,7 @@ def prepare_sightings(
         frame=frame,
         p_eci=np.einsum("nji,nj->ni", to_ecef[frame], observations.p_ecef[rows]),
         uv_px=uv[rows],
-        sigma_px=np.maximum(sigma, LEAST_SIGMA_PX * unit),
+        sigma_px=np.hypot(np.maximum(sigma, LEAST_SIGMA_PX * unit), camera.fx_px * attitude_sigma[frame]),
         landmark=np.unique(observations.landmark_id[rows], return_inverse=True)[1].astype(np.intp).reshape(-1),
         row=rows,
     )

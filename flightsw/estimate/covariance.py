@@ -1,0 +1,149 @@
+"""The covariance of a robust fit whose errors repeat.
+
+With psi_i = w_i e_i / h the influence of detection i (w its weight, e its whitened
+residual, h the mean curvature of the loss), the error of the estimate is
+    dx = A^-1 (sum J_i' psi_i + L d),   A = sum J_i' J_i + L,
+L the prior's information. White noise alone would make the covariance
+A^-1 (v sum J'J + L) A^-1 with v = mean |psi|^2 / 2: the weights' efficiency is in it
+(Huber 1981). But a detector errs alike on one landmark over the frames of a pass, and
+pointing errs alike on all landmarks of a frame, so that the middle is
+    B = v_white sum J'J + v_landmark sum_c S_c' S_c + v_frame sum_f S_f' S_f
+        + sum_p S_p' V_p S_p + L,       S = the sum of J over a cluster,
+with variances measured from products of residuals of one cluster. The cluster-robust
+sandwich by (pass, landmark) and by frame, B = sum g_c g_c' with g_c = sum J' psi
+(Liang & Zeger 1986, with the factor C / (C - n)), is a lower limit where there are
+enough clusters for it to mean something.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.estimate.robust import barron_slope
+
+Array = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+MIN_CLUSTERS_PER_UNKNOWN = 2.0  # below it an empirical middle matrix is mostly chance
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Who errs together, per detection (N,): its frame, its (pass, landmark), its pass."""
+
+    frame: IntArray
+    landmark: IntArray
+    one_pass: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """Measured variances of a whitened residual per axis: white, per landmark and per frame."""
+
+    white: float
+    landmark: float
+    frame: float
+
+
+def _cluster_sum(values: Array, cluster: IntArray) -> Array:
+    """Return the sums (C, ...) of values (N, ...) over clusters numbered from 0."""
+    out = np.zeros((int(cluster.max()) + 1, *values.shape[1:]))
+    np.add.at(out, cluster, values)
+    return out
+
+
+def _pair_variance(psi: Array, cluster: IntArray, apart: IntArray) -> float:
+    """Return the mean product per axis of residuals that share `cluster` but not `apart`."""
+    pairs_of = np.unique(np.stack([cluster, apart]), axis=1, return_inverse=True)[1].reshape(-1)
+    all_sum, same_sum = _cluster_sum(psi, cluster), _cluster_sum(psi, pairs_of)
+    ones = np.ones(len(psi))
+    product = np.sum(all_sum**2) - np.sum(same_sum**2)
+    count = np.sum(_cluster_sum(ones, cluster) ** 2) - np.sum(_cluster_sum(ones, pairs_of) ** 2)
+    return float(product / (2.0 * count)) if count > 0 else 0.0
+
+
+def error_budget(psi: Array, clusters: Clusters, unknowns: int) -> ErrorBudget:
+    """Return the variance components of psi (N, 2), corrected for what the fit absorbed."""
+    n = len(psi)
+    total = float(np.mean(np.sum(psi * psi, axis=1))) / 2.0
+    total *= 2.0 * n / max(2.0 * n - unknowns, 1.0)
+    independent = 2.0 * (int(clusters.landmark.max()) + 1)
+    absorbed = total * min(unknowns / independent, 0.5)
+    landmark = _pair_variance(psi, clusters.landmark, clusters.frame) + absorbed / 2.0
+    frame = _pair_variance(psi, clusters.frame, clusters.landmark) + absorbed / 4.0
+    landmark, frame = min(max(landmark, 0.0), total), min(max(frame, 0.0), total)
+    return ErrorBudget(max(total - landmark - frame, 0.1 * total), landmark, frame)
+
+
+def _middle(jacobian: Array, budget: ErrorBudget, clusters: Clusters, pass_variance: float) -> Array:
+    """Return B without the prior, (n, n), from the variance components."""
+    n = jacobian.shape[2]
+    rows = jacobian.reshape(-1, n)
+    middle = budget.white * rows.T @ rows
+    for variance, cluster in (
+        (budget.landmark, clusters.landmark),
+        (budget.frame, clusters.frame),
+        (pass_variance, clusters.one_pass),
+    ):
+        sums = _cluster_sum(jacobian, cluster).reshape(-1, n)
+        middle += variance * sums.T @ sums
+    return np.asarray(middle)
+
+
+def _empirical_middle(jacobian: Array, psi: Array, cluster: IntArray) -> Array | None:
+    """Return sum g g' over clusters with its small-sample factor; None with too few clusters."""
+    n, count = jacobian.shape[2], int(cluster.max()) + 1
+    if count < MIN_CLUSTERS_PER_UNKNOWN * n:
+        return None
+    score = _cluster_sum(np.einsum("nij,ni->nj", jacobian, psi), cluster)
+    return np.asarray(score.T @ score * count / (count - n))
+
+
+def larger_of(first: Array, second: Array) -> Array:
+    """Return the smallest covariance in the frame of `first` that is below neither (n, n)."""
+    root = np.linalg.cholesky(first)
+    inverse = np.linalg.inv(root)
+    value, vector = np.linalg.eigh(inverse @ second @ inverse.T)
+    half = root @ vector
+    return np.asarray((half * np.maximum(value, 1.0)) @ half.T)
+
+
+def robust_covariance(
+    jacobian: Array,
+    residual: Array,
+    weights: Array,
+    *,
+    shape: float,
+    scale: float,
+    clusters: Clusters,
+    prior_information: Array,
+    pass_variance: float,
+    frame_variance: float,
+) -> Array:
+    """Return the covariance (n, n) of the unknowns.
+
+    jacobian (N, 2, n), residual (N, 2) : whitened; weights (N,) in (0, 1]; shape, scale :
+    of Barron's kernel; prior_information (n, n); pass_variance, frame_variance : known
+    errors common to a pass, and at least to a frame, in whitened units squared.
+    """
+    n = jacobian.shape[2]
+    norms = np.hypot(residual[:, 0], residual[:, 1])
+    slope = float(np.mean(barron_slope(norms, shape=shape, scale=scale))) * scale**2
+    psi = residual * (weights / max(slope, 0.2))[:, None]
+    budget = error_budget(psi, clusters, n)
+    budget = ErrorBudget(budget.white, budget.landmark, max(budget.frame, frame_variance))
+    rows = jacobian.reshape(-1, n)
+    # The estimate weighs data by their measured variance against the prior.
+    variance = budget.white + budget.landmark + budget.frame
+    a = rows.T @ rows / variance + prior_information
+    d = 1.0 / np.sqrt(np.diag(a))
+    inverse = d[:, None] * np.linalg.pinv(a * np.outer(d, d), hermitian=True) * d
+    middle = _middle(jacobian, budget, clusters, pass_variance) / variance**2 + prior_information
+    covariance = inverse @ middle @ inverse
+    for cluster in (clusters.landmark, clusters.frame):
+        empirical = _empirical_middle(jacobian, psi, cluster)
+        if empirical is not None:
+            bound = inverse @ (empirical / variance**2 + prior_information) @ inverse
+            covariance = larger_of(covariance, bound)
+    return np.asarray(0.5 * (covariance + covariance.T))

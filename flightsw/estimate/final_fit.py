@@ -1,0 +1,135 @@
+"""The fit that counts: all detections that agree with a found orbit, at full forces.
+
+Starting from the orbit of `initial`, detections are gated twice (40 px, then a few sigma
+of what the fit itself measured), chunk by chunk under the acceptance rule, and fitted
+again until the chosen set no longer changes. The epoch is the frame in the middle of
+the used ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.estimate.covariance import Clusters, robust_covariance
+from flightsw.estimate.growth import ACCEPT_COUNT, ACCEPT_SHARE, accept_gate_px, chunk_of_frames
+from flightsw.estimate.initial import Orbit, misfit_px
+from flightsw.estimate.orbit_fit import SIZE, UNIT, Belief, Fit, FitSetup, fit_orbit, moved
+from flightsw.estimate.sightings import Sightings
+from flightsw.estimate.solver import SolverOptions
+
+Array = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
+
+WIDE_GATE_PX = 40.0  # at the reference camera, or 6 sigma of the detector
+GATE_SIGMAS = 5.0
+LEAST_GATE_PX, MOST_GATE_PX = 3.0, 60.0
+SMALL_SHARE = 0.5  # of a chunk too small for the acceptance rule
+MAX_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FinalFit:
+    """The fit, the detections it used (N,), and the covariance (10, 10) of x at its epoch."""
+
+    fit: Fit
+    used: BoolArray
+    covariance: Array
+
+
+def agreeing(sightings: Sightings, misfit: Array, gate: Array) -> BoolArray:
+    """Return the detections (N,) within `gate` px that lie in chunks which pass the rule."""
+    chunk = chunk_of_frames(sightings)[sightings.frame]
+    count = np.bincount(chunk)
+    close = np.bincount(chunk, weights=misfit < accept_gate_px(sightings))
+    share = close / np.maximum(count, 1)
+    accepted = (close >= ACCEPT_COUNT) & (share >= ACCEPT_SHARE)
+    accepted |= (close >= 2) & (share >= SMALL_SHARE)
+    return np.asarray((misfit < gate) & accepted[chunk])
+
+
+def _middle_frame(sightings: Sightings, used: BoolArray) -> float:
+    """Return the time of the used frame nearest to the middle of the used span."""
+    t = sightings.t_s[np.unique(sightings.frame[used])]
+    return float(t[int(np.argmin(np.abs(t - 0.5 * (t[0] + t[-1]))))])
+
+
+def fit_all(
+    sightings: Sightings, orbit: Orbit, setup: FitSetup, prior: Belief | None, pass_bias_fraction: float
+) -> FinalFit | None:
+    """Return the final fit, or None when nothing agrees with the orbit any more.
+
+    prior : an earlier solution to weigh in; pass_bias_fraction : sigma of a bias common to
+    a pass, as a fraction of the measured sigma.
+    """
+    unit, sigma = sightings.pixel_unit, sightings.sigma_px
+    belief, used, fit = orbit.belief, np.zeros(len(sightings), dtype=bool), None
+    for attempt in range(MAX_ROUNDS):
+        misfit = misfit_px(sightings, setup.forces, belief.t_s, belief.x)
+        if fit is None:
+            gate = np.maximum(WIDE_GATE_PX * unit, 6.0 * sigma)
+        else:
+            gate = np.clip(GATE_SIGMAS * fit.solver.sigma * sigma, LEAST_GATE_PX * unit, MOST_GATE_PX * unit)
+        now = agreeing(sightings, misfit, gate)
+        if now.sum() < ACCEPT_COUNT:
+            return None
+        if fit is not None and np.mean(now != used) < 0.002 and now.any():
+            break
+        used = now
+        belief = moved(belief, sightings, setup.forces, _middle_frame(sightings, used))
+        full = with_prior(setup, prior, sightings, belief.t_s)
+        options = SolverOptions(
+            max_iterations=25, first_iteration=4 if attempt == 0 else 8, tolerance=2e-3
+        )
+        fit = fit_orbit(sightings.select(used), belief.t_s, belief.x, full, options)
+        belief = fit.belief()
+    assert fit is not None
+    return FinalFit(fit, used, _covariance(sightings.select(used), fit, pass_bias_fraction))
+
+
+def with_prior(setup: FitSetup, prior: Belief | None, sightings: Sightings, t_s: float) -> FitSetup:
+    """Return the setup with an earlier solution's information added at t_s."""
+    if prior is None:
+        return setup
+    there = moved(prior, sightings, setup.forces, t_s)
+    known = np.flatnonzero(np.diag(there.covariance) > 0.0)
+    mean, information = setup.prior_mean.copy(), setup.prior_information.copy()
+    block = there.covariance[np.ix_(known, known)]
+    d = np.sqrt(np.diag(block))
+    mean[known] = there.x[known]
+    information[known, :] = information[:, known] = 0.0
+    information[np.ix_(known, known)] = np.linalg.pinv(block / np.outer(d, d), hermitian=True) / np.outer(d, d)
+    return FitSetup(setup.forces, setup.free, mean, information)
+
+
+def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Array:
+    """Return the covariance (10, 10) of x in SI; zero for what is held."""
+    free, solver = fit.setup.free, fit.solver
+    unit = UNIT[free]
+    pass_of = sightings.pass_index[sightings.frame]
+    pair = np.stack([pass_of, sightings.landmark])
+    clusters = Clusters(
+        frame=sightings.frame,
+        landmark=_numbered(np.unique(pair, axis=1, return_inverse=True)[1]),
+        one_pass=_numbered(np.unique(pass_of, return_inverse=True)[1]),
+    )
+    pointing_px = sightings.camera.fx_px * sightings.attitude_sigma[sightings.frame]
+    part = robust_covariance(
+        solver.jacobian,
+        solver.residual,
+        solver.weights,
+        shape=solver.shape,
+        scale=solver.scale,
+        clusters=clusters,
+        prior_information=fit.setup.prior_information[np.ix_(free, free)] * np.outer(unit, unit),
+        pass_variance=(pass_bias_fraction * solver.sigma) ** 2,
+        frame_variance=float(np.median((pointing_px / sightings.sigma_px) ** 2)),
+    )
+    full = np.zeros((SIZE, SIZE))
+    full[np.ix_(free, free)] = part * np.outer(unit, unit)
+    return full
+
+
+def _numbered(inverse: IntArray) -> IntArray:
+    return np.asarray(inverse, dtype=np.intp).reshape(-1)

@@ -1,0 +1,79 @@
+"""Whether an orbit may be relied on.
+
+A single pass with a coherent shift of all its detections is self-consistent: its orbit
+fits perfectly and is wrong. So an orbit is called determined only when two passes at
+least, more than 20 minutes apart, support it, and its own covariance says that it is
+useful; an earlier determined solution that was weighed in counts as one pass.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.estimate.final_fit import FinalFit
+from flightsw.estimate.sightings import Sightings
+from flightsw.estimate.solution import PassStatistics, Solution, Status
+
+Array = NDArray[np.float64]
+
+MAX_POSITION_SIGMA = 2_500.0  # m, sqrt(trace) at the last used frame and at epoch
+MIN_PASS_DETECTIONS, MIN_PASS_LANDMARKS = 5, 3
+MIN_SHARE = 0.25  # of a pass's detections, where three passes or more agree
+MIN_SHARE_OF_TWO = 0.4  # where there are only two: one of them may be shifted as a whole
+
+
+def pass_statistics(sightings: Sightings, final: FinalFit) -> tuple[PassStatistics, ...]:
+    """Return the statistics of every pass, in order of time."""
+    of_row = sightings.pass_index[sightings.frame]
+    used_row = np.flatnonzero(final.used)
+    residual = np.full((len(sightings), 2), np.nan)
+    residual[used_row] = final.fit.solver.residual * sightings.sigma_px[used_row, None]
+    out = []
+    for one_pass in range(int(sightings.pass_index[-1]) + 1):
+        rows = of_row == one_pass
+        used = rows & final.used
+        times = sightings.t_s[sightings.pass_index == one_pass] - final.fit.t_s
+        e = residual[used]
+        mean = e.mean(axis=0) if len(e) else np.full(2, np.nan)
+        share = float(used.sum() / rows.sum())
+        landmarks = len(np.unique(sightings.landmark[used]))
+        out.append(
+            PassStatistics(
+                start_s=float(times[0]),
+                end_s=float(times[-1]),
+                frames=len(times),
+                detections=int(rows.sum()),
+                landmarks=len(np.unique(sightings.landmark[rows])),
+                used=int(used.sum()),
+                share=share,
+                rms_px=float(np.sqrt(np.mean(e**2))) if len(e) else float("nan"),
+                mean_u_px=float(mean[0]),
+                mean_v_px=float(mean[1]),
+                agrees=bool(
+                    used.sum() >= MIN_PASS_DETECTIONS
+                    and landmarks >= MIN_PASS_LANDMARKS
+                    and share >= MIN_SHARE
+                ),
+            )
+        )
+    return tuple(out)
+
+
+def judge(solution: Solution, is_settled: bool, prior: Solution | None) -> Status:
+    """Return the status of a solution that has a state."""
+    agreeing = [p for p in solution.passes if p.agrees]
+    strong = [p for p in agreeing if p.share >= MIN_SHARE_OF_TWO]
+    rich = [p for p in solution.passes if p.detections >= 2 * MIN_PASS_DETECTIONS]
+    confirmed = prior is not None and prior.status.is_determined
+    if not is_settled:
+        return Status.NOT_CONVERGED
+    if len(agreeing) + confirmed < 2:
+        return Status.INCONSISTENT_PASSES if len(rich) >= 2 else Status.ONE_PASS
+    if len(agreeing) + confirmed == 2 and len(strong) + confirmed < 2:
+        return Status.INCONSISTENT_PASSES
+    return Status.DETERMINED if _is_certain(solution) else Status.WEAK_GEOMETRY
+
+
+def _is_certain(solution: Solution) -> bool:
+    _, covariance = solution.predict(np.array([0.0, solution.last_used_s]))
+    sigma = np.sqrt(np.trace(covariance[:, :3, :3], axis1=1, axis2=2))
+    return bool(np.all(sigma < MAX_POSITION_SIGMA))
