@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 NODES = 8
 TOLERANCE_M = 1e-3  # last Newton step; what is left after it is its square over the Earth's radius
 MAX_ITERATIONS = 12
-SWEEP_ITERATIONS = 10
+SWEEP_ITERATIONS = 40  # 5 are the rule; long steps need more
 SWEEP_TOLERANCE = 1e-11  # m/s^2
 TABLES = gauss_legendre(NODES)
 
@@ -82,8 +82,11 @@ def _j2_sweep(pole: Array, start: Array, h: float, count: int) -> tuple[Array, A
         straight = r0 + (h * tables.c[:, None]) * v0
         for _ in range(SWEEP_ITERATIONS):
             previous, guess = guess, j2_acceleration(straight + h**2 * (tables.position @ guess), pole)
-            if not (np.abs(guess - previous).max() > SWEEP_TOLERANCE):
+            moving = np.abs(guess - previous) > SWEEP_TOLERANCE  # false for what is NaN
+            if not moving.any():
                 break
+        else:
+            guess[moving.any(axis=(1, 2))] = np.nan  # a fall into the Earth, or a step too long
         a[:, k] = guess
         x[:, k + 1, :3] = x[:, k, :3] + h * x[:, k, 3:] + h**2 * (tables.end_position @ guess)
         x[:, k + 1, 3:] = x[:, k, 3:] + h * (tables.end_velocity @ guess)

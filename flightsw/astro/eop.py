@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 COLUMNS = ("mjd_utc", "ut1_utc_s", "xp_arcsec", "yp_arcsec", "sigma_ut1_s")
 ARCSEC = np.pi / 648_000.0  # rad
 MJD_ZERO_ORDINAL = 678_576  # date.toordinal() of 1858-11-17
+FIRST_MJD, LAST_MJD = 41_317, 110_000  # 1972-01-01 to 2160: dates that can be meant
 HELD_DRIFT = 1.5e-3  # s/day, how fast a held UT1-UTC goes wrong at worst
 MAX_BYTES = 4_000_000  # a daily table of 60 years is 1 MB
 logger = logging.getLogger(__name__)
@@ -55,7 +56,10 @@ class EarthOrientation:
             raise ValueError("an Earth-orientation table needs at least four rows")
         if not np.isfinite(table).all() or (np.diff(table[:, 0]) <= 0.0).any():
             raise ValueError("an Earth-orientation table needs finite values and increasing dates")
-        midnights = [_midnight(int(day)) for day in table[:, 0]]
+        days = table[:, 0]
+        if (days != np.floor(days)).any() or days[0] < FIRST_MJD or days[-1] > LAST_MJD:
+            raise ValueError(f"dates of an Earth-orientation table are whole, MJD {FIRST_MJD} to {LAST_MJD}")
+        midnights = [_midnight(int(day)) for day in days]
         self._tai_s = np.array([midnight.tai_ns / 1e9 for midnight in midnights])
         leap = np.array([midnight.tai_minus_utc_s for midnight in midnights])
         self._values = np.column_stack([table[:, 1] - leap, table[:, 2], table[:, 3]])
