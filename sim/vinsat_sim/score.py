@@ -13,18 +13,20 @@ import csv
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.time import Epoch
+from flightsw.estimate.solution import Status
+from flightsw.runtime.products import EPHEMERIS, SOLUTION
+from flightsw.runtime.solution_file import read_solution
 
 Array = NDArray[np.float64]
 
 WRONG_KM = 5.0
 WRONG_SIGMA = 5.0
-DETERMINED = "DETERMINED"
+OBSERVATIONS = "observations.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,31 +101,66 @@ class Score:
         return self.error_last_image_km > WRONG_KM or outside
 
 
-@dataclass(frozen=True, slots=True)
-class Ephemeris:
-    """A flight ephemeris: t_s (N,) s past the arc's start, r_eci (N, 3) m."""
+def score(folder: Path, truth: TrueArc) -> Score:
+    """Score what the flight program left in `folder` against the true arc.
 
-    t_s: Array
-    r_eci: Array
+    Read are solution.json, ephemeris.csv and observations.csv (its earliest row is the
+    first accepted frame). FileNotFoundError without a solution.json.
+    """
+    solution = json.loads((folder / SOLUTION).read_text(encoding="utf-8"))
+    t_s, r_eci = _ephemeris(folder / EPHEMERIS, truth.epoch)
+    error_km = np.linalg.norm(r_eci - truth.r_eci(t_s), axis=1) / 1e3
+    sigma_km = _sigma_km(folder / SOLUTION, truth.epoch, t_s)
+    last_s = _seconds(solution["last_used_utc"], truth.epoch)
+    at_last = int(np.argmin(np.abs(t_s - last_s))) if len(t_s) and last_s is not None else None
+    observed = t_s <= last_s if last_s is not None else np.zeros(len(t_s), dtype=bool)
+    return Score(
+        status=solution["status"],
+        reason=solution["reason"],
+        determined=solution["status"] == Status.DETERMINED.name,
+        error_ever_km=float(error_km.min()) if len(t_s) else None,
+        error_last_image_km=None if at_last is None else float(error_km[at_last]),
+        error_end_km=float(error_km[-1]) if len(t_s) else None,
+        sigma_last_image_km=None if at_last is None else float(sigma_km[at_last]),
+        rms_km=float(np.sqrt(np.mean(np.square(error_km[observed])))) if observed.any() else None,
+        passes=sum(1 for item in solution["passes"] if item["used"] > 0),
+        observations_used=solution["observations_used"],
+        observations_rejected=solution["observations_rejected"],
+        first_fix_min=_first_fix_min(folder / OBSERVATIONS, truth.epoch),
+        last_image_s=last_s,
+        t_s=t_s,
+        error_km=error_km,
+        sigma_km=sigma_km,
+    )
 
 
-def read_ephemeris(path: Path, epoch: Epoch) -> Ephemeris:
-    """Read ephemeris.csv with times relative to `epoch`; empty where the file is not there."""
+def _seconds(time_utc: str | None, epoch: Epoch) -> float | None:
+    return None if time_utc is None else Epoch.from_utc(time_utc) - epoch
+
+
+def _ephemeris(path: Path, epoch: Epoch) -> tuple[Array, Array]:
+    """Return t_s (N,) past `epoch` and r_eci (N, 3), m; empty where there is no ephemeris."""
     if not path.is_file():
-        return Ephemeris(np.empty(0), np.empty((0, 3)))
+        return np.empty(0), np.empty((0, 3))
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     t_s = np.array([Epoch.from_utc(row["time_utc"]) - epoch for row in rows])
     r_eci = np.array([[float(row[axis]) for axis in ("x_m", "y_m", "z_m")] for row in rows])
-    return Ephemeris(t_s, r_eci.reshape(-1, 3))
+    return t_s, r_eci.reshape(-1, 3)
 
 
-def rms(values: Array) -> float | None:
-    """Return the root mean square, None of nothing."""
-    return float(np.sqrt(np.mean(np.square(values)))) if len(values) else None
+def _sigma_km(path: Path, epoch: Epoch, t_s: Array) -> Array:
+    """Return sqrt(trace P_rr) (N,), km, as the solution itself predicts it."""
+    if not len(t_s):
+        return np.empty(0)
+    solution = read_solution(path)
+    covariance = solution.predict(t_s - (solution.epoch - epoch))[1]
+    return np.asarray(np.sqrt(np.trace(covariance[:, :3, :3], axis1=1, axis2=2)) / 1e3)
 
 
-def read_solution_json(folder: Path) -> dict[str, Any]:
-    """Return the content of solution.json."""
-    content: dict[str, Any] = json.loads((folder / "solution.json").read_text(encoding="utf-8"))
-    return content
+def _first_fix_min(path: Path, epoch: Epoch) -> float | None:
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        seconds = [Epoch.from_utc(row["time_utc"]) - epoch for row in csv.DictReader(file)]
+    return min(seconds) / 60.0 if seconds else None
