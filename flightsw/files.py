@@ -55,9 +55,7 @@ def read_text(path: str | os.PathLike[str], *, max_bytes: int, allow_empty: bool
     content = read_bytes(path, max_bytes=max_bytes, allow_empty=allow_empty)
     if b"\0" in content:
         at = content.index(b"\0")
-        raise InputError(
-            f"is not text: a zero byte at offset {at}", file=path, fix="write it as UTF-8 text"
-        )
+        raise InputError(f"is not text: a zero byte at offset {at}", file=path, fix="write it as UTF-8 text")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,0 +1,50 @@
+"""Frames to products: what `flightsw run` does."""
+
+import os
+from pathlib import Path
+
+from flightsw.camera.load import load_camera
+from flightsw.errors import InputError
+from flightsw.files import prepare_folder
+from flightsw.runtime.frame_times import read_frame_times
+from flightsw.runtime.od import Outcome, check_span, determine_and_write, read_knowledge
+from flightsw.runtime.pipeline import run_frames
+from flightsw.runtime.products import remove_products
+from flightsw.runtime.tables import read_observations, write_observations
+from flightsw.vision.preprocess import check_camera
+
+OBSERVATIONS = "observations.csv"
+
+
+def run(
+    *,
+    frames: str | os.PathLike[str],
+    camera: str | os.PathLike[str],
+    models: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    attitude: str | os.PathLike[str] | None = None,
+    gyro: str | os.PathLike[str] | None = None,
+    prior: str | os.PathLike[str] | None = None,
+    until: str | None = None,
+) -> Outcome:
+    """Turn a folder of frames into observations.csv and the products of an estimate.
+
+    Everything the user gave is read, and `out` proved writable, before the first frame is
+    decoded. observations.csv is written even when it is empty, also where the camera is
+    too coarse or too narrow for the models. Raises InputError, ModelError, UsageError.
+    """
+    optics = load_camera(camera)
+    knowledge = read_knowledge(attitude=attitude, gyro=gyro, prior=prior, until=until)
+    files = read_frame_times(frames)
+    check_span(knowledge, files[0].epoch, files[-1].epoch)
+    folder = prepare_folder(out)
+    try:
+        check_camera(optics, file=camera)
+    except InputError:
+        remove_products(folder)
+        write_observations(folder / OBSERVATIONS, [])
+        raise
+    run_frames(Path(frames), optics, Path(models), folder)
+    remove_products(folder)  # of an earlier run: they do not belong to the new observations
+    seen = read_observations(folder / OBSERVATIONS)
+    return determine_and_write(folder, seen, optics, knowledge, inputs={"frames": len(files)})
