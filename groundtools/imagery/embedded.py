@@ -17,6 +17,7 @@ from groundtools.imagery.blocks import Pixels
 from groundtools.imagery.cache import cache_dir, write_atomically
 from groundtools.imagery.landmask import LandMask
 from groundtools.imagery.mercator import lonlat_from_pixel
+from groundtools.imagery.fill import fill_water
 from groundtools.imagery.pyramid import BLOCK_PX, Pyramid
 from groundtools.imagery.shorelines import ICE, ISLAND, LAKE, LAND, basemap_file, load_shorelines
 
@@ -93,28 +94,3 @@ def _plate_carree_land(width: int, height: int) -> Pixels:
         ]
         cv2.fillPoly(canvas, points, (colour,))
     return np.asarray(cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA))
-
-
-def fill_water(photo: Pixels, weight: NDArray[np.float32]) -> Pixels:
-    """Return the photo (h, w, 3) with pixels of low weight replaced by trusted ones nearby.
-
-    Pull-push: weighted means at ever coarser scales, then back up, each scale used only
-    as far as the finer one lacks weight.
-    """
-    levels = [(photo.astype(np.float32) * weight[..., None], weight)]
-    while min(levels[-1][1].shape) > 2:
-        size = tuple((n + 1) // 2 for n in levels[-1][1].shape[::-1])
-        levels.append(
-            tuple(cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in levels[-1])  # type: ignore[arg-type]
-        )
-    colour: NDArray[np.float32] | None = None
-    for total, trust in reversed(levels):
-        mean = total / np.maximum(trust, 1e-9)[..., None]
-        if colour is None:
-            colour = mean
-            continue
-        size = trust.shape[::-1]
-        above = cv2.resize(colour, size, interpolation=cv2.INTER_LINEAR)
-        share = np.minimum(trust * 4.0, 1.0)[..., None]
-        colour = mean * share + above * (1.0 - share)
-    return np.clip(np.round(colour), 0, 255).astype(np.uint8)

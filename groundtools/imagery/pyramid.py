@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from groundtools.imagery.blocks import BlockCache, Pixels, assemble, half_size
+from groundtools.imagery.fill import without_blue_rim
 from groundtools.imagery.landmask import LandMask, land_mask
 from groundtools.imagery.port import SeaMode
 from groundtools.imagery.sea import SEA_RGB, flatten_sea, sea_pixels
@@ -83,7 +84,7 @@ class Pyramid(ABC):
             return flatten_sea(raw, water, land)
         if land.max() == 0:
             return water
-        return flatten_sea(self._raw(level, bx, by), water, land)
+        return flatten_sea(without_blue_rim(self._raw(level, bx, by), land), water, land)
 
     def _raw(self, level: int, bx: int, by: int) -> Pixels:
         if level >= self._direct_level:

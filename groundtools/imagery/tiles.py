@@ -30,10 +30,9 @@ TIMEOUT = 30.0  # s
 
 
 class TileSource(Protocol):
-    """Where tiles come from. `direct_level` .. `native_level` are served."""
+    """Where tiles come from: level `native_level`, and others if it so happens."""
 
     native_level: int
-    direct_level: int
 
     def tile(self, z: int, x: int, y: int) -> bytes | None:
         """Return the encoded tile, or None where there is none."""
@@ -55,7 +54,7 @@ class TarSource:
             self._file = os.open(path, os.O_RDONLY)
         except (OSError, tarfile.TarError) as error:
             raise InputError(f"not a readable tar of tiles ({error})", file=path) from error
-        self.native_level = self.direct_level = _finest(self._where, path)
+        self.native_level = _finest(self._where, path)
 
     def tile(self, z: int, x: int, y: int) -> bytes | None:
         """Return the encoded tile, or None where the tar has none."""
@@ -74,7 +73,7 @@ class FolderSource:
             for file in path.rglob("*")
             if (m := NAME.search(file.as_posix()))
         }
-        self.native_level = self.direct_level = _finest(self._where, path)
+        self.native_level = _finest(self._where, path)
 
     def tile(self, z: int, x: int, y: int) -> bytes | None:
         """Return the encoded tile, or None where the folder has none."""
@@ -91,7 +90,7 @@ class UrlSource:
             raise InputError(f"tile address lacks {', '.join(missing)}", file=pattern)
         self._pattern = pattern
         self._folder = cache_dir("tiles", hashlib.sha256(pattern.encode()).hexdigest()[:16])
-        self.native_level, self.direct_level = native_level, 2
+        self.native_level = native_level
 
     def tile(self, z: int, x: int, y: int) -> bytes | None:
         """Return the encoded tile; None where the server says there is none."""
@@ -126,61 +125,75 @@ def _finest(where: dict[tuple[int, int, int], object], path: Path) -> int:
 
 
 class TileImagery(Pyramid):
-    """Imagery of a tile source. Missing tiles are sea, or the embedded colours on land."""
+    """Imagery of a tile source. Missing tiles are sea, or the embedded colours on land.
+
+    Coarser levels come from the native tiles, decoded at 1/2, 1/4 or 1/8 of their size.
+    """
 
     def __init__(
         self, source: TileSource, *, name: str, credit: str, mask: LandMask | None = None
     ) -> None:
-        super().__init__(
-            name, credit, native_level=source.native_level, direct_level=source.direct_level, mask=mask
-        )
+        native = source.native_level
+        super().__init__(name, credit, native_level=native, direct_level=max(2, native - 3), mask=mask)
         self._source = source
 
     def _raw_block(self, level: int, bx: int, by: int) -> Pixels:
-        side = BLOCK_PX // TILE_PX
+        side = TILE_PX >> (self.native_level - level)  # of one native tile, at this level
+        count = BLOCK_PX // side
         out = np.empty((BLOCK_PX, BLOCK_PX, 3), np.uint8)
-        for dy in range(side):
-            for dx in range(side):
-                rows = slice(dy * TILE_PX, (dy + 1) * TILE_PX)
-                columns = slice(dx * TILE_PX, (dx + 1) * TILE_PX)
-                out[rows, columns] = self._tile(level, bx * side + dx, by * side + dy)
+        missing = np.zeros((count, count), np.uint8)
+        for dy in range(count):
+            for dx in range(count):
+                x, y = bx * count + dx, by * count + dy
+                content = self._source.tile(self.native_level, x, y)
+                if content is None:
+                    missing[dy, dx] = 255
+                else:
+                    rows = slice(dy * side, (dy + 1) * side)
+                    out[rows, dx * side : (dx + 1) * side] = decode_tile(content, f"tile {x}/{y}", side)
+        if missing.any():
+            hole = np.kron(missing, np.ones((side, side), np.uint8))[..., None]
+            out = np.where(hole, self._without_tiles(level, bx, by), out)
         return out
 
-    def _tile(self, level: int, x: int, y: int) -> Pixels:
-        content = self._source.tile(level, x, y)
-        if content is not None:
-            return decode_tile(content, f"tile {level}/{x}/{y}")
-        x0, y0 = x * TILE_PX, y * TILE_PX
-        water = sea_pixels(x0, y0, TILE_PX, TILE_PX, level=level)
-        land = self.land(x0, y0, x0 + TILE_PX, y0 + TILE_PX, level=level)[..., None]
+    def _without_tiles(self, level: int, bx: int, by: int) -> Pixels:
+        """Return what stands in for missing tiles: flat sea, embedded colours on land."""
+        x0, y0 = bx * BLOCK_PX, by * BLOCK_PX
+        water = sea_pixels(x0, y0, BLOCK_PX, BLOCK_PX, level=level)
+        land = self.land(x0, y0, x0 + BLOCK_PX, y0 + BLOCK_PX, level=level)[..., None]
         if land.max() == 0:
             return water
-        return flatten_sea(land_colours(x0, y0, TILE_PX, TILE_PX, level=level), water, land)
+        return flatten_sea(land_colours(x0, y0, BLOCK_PX, BLOCK_PX, level=level), water, land)
 
     def valid(self, x0: int, y0: int, x1: int, y1: int, *, level: int) -> Pixels:
         """Return 255 where the source has a tile or there is nothing but sea."""
         out = self.land(x0, y0, x1, y1, level=level) == 0
-        up = max(0, self._source.direct_level - level)
-        side = TILE_PX >> up if up < 8 else 1
-        count = (256 << level) // side
+        side = max(1, TILE_PX >> (self.native_level - level))
+        count = (TILE_PX << level) // side
+        step = max(1, (1 << self.native_level) // count)
         for y in range(max(0, y0 // side), min(count, -(-y1 // side))):
             for x in range(x0 // side, -(-x1 // side)):
-                if self._source.tile(level + up, x % count, y) is not None:
+                if self._source.tile(self.native_level, x % count * step, y * step) is not None:
                     rows = slice(max(0, y * side - y0), (y + 1) * side - y0)
                     out[rows, max(0, x * side - x0) : (x + 1) * side - x0] = True
         return (out * 255).astype(np.uint8)
 
 
-def decode_tile(content: bytes, name: str) -> Pixels:
-    """Return the RGB pixels (256, 256, 3) of an encoded tile; InputError when it is broken."""
+def decode_tile(content: bytes, name: str, side: int = TILE_PX) -> Pixels:
+    """Return the RGB pixels (side, side, 3) of a tile of 256 px; InputError when broken.
+
+    side : 256, 128, 64 or 32.
+    """
     try:
         if content[:2] == b"\xff\xd8":
-            pixels = simplejpeg.decode_jpeg(content)
+            pixels = simplejpeg.decode_jpeg(content, min_height=side, min_width=side)
         else:
             bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
             pixels = None if bgr is None else bgr[..., ::-1]
+            if pixels is not None and pixels.shape[:2] == (TILE_PX, TILE_PX) and side < TILE_PX:
+                pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
     except ValueError as error:
         raise InputError(f"is not a readable image ({error})", file=name) from error
-    if pixels is None or pixels.shape != (TILE_PX, TILE_PX, 3):
+    if pixels is None or pixels.shape != (side, side, 3):
         raise InputError(f"is not an image of {TILE_PX} px", file=name)
     return np.asarray(pixels)
