@@ -12,12 +12,13 @@ RIM_PX = 2  # how far inland a picture's own water may reach: pictures and shore
 def without_blue_rim(picture: Pixels, land: Pixels) -> Pixels:
     """Return the picture (h, w, 3) with its water gone from the land beside the shoreline.
 
-    land : (h, w, 1), 0..255. Only bluish pixels within RIM_PX of water are replaced:
+    land : (h, w, 1), 0..255. Only bluish or black pixels within RIM_PX of water are replaced:
     left alone, they draw a bright rim around every coast that no other source has.
     """
     near_water = cv2.erode(land[..., 0], np.ones((2 * RIM_PX + 1, 2 * RIM_PX + 1), np.uint8)) < 255
     red, green, blue = (picture[..., i].astype(np.int16) for i in range(3))
-    watery = near_water & (blue > red + 4) & (blue > green - 12)
+    bluish = (blue > red + 4) & (blue > green - 12)
+    watery = near_water & (bluish | (red + green + blue < 30))  # deep lakes are black
     if not watery.any():
         return picture
     weight = (~watery & (land[..., 0] > 128)).astype(np.float32)
