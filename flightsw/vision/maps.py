@@ -11,7 +11,7 @@ x integer) and of the land plane (uint8, 0..15); CRC-32 of all before it.
 
 Building one (groundtools.landmarks.maps):
     grid = grid_of_region((west, south, east, north))
-    greys = [grey_from_rgb(mean colour of every cell, (H, W, 3)) for each source and sea]
+    greys = [grey_from_rgb(mean colour of every cell, (H, W, 3)) for each source, sea flat]
     write_map(path, ReferenceMap("17R", grid, quantise(merge_sources(greys)), land))
 where cells are area means over about one cell (2.4 km) and `land` is 0..15.
 """

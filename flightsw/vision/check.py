@@ -1,0 +1,170 @@
+"""The dense check: does the whole frame, laid on the map by its pose, look like the map?
+
+A few agreeing landmarks do not prove a place; a quarter of a million square kilometres
+that correlate do. The frame's grey is looked up at every cell of the region's reference
+map that the pose puts in view, its features taken there (`flightsw.vision.features`)
+and correlated with the map's, at the pose and at shifts around it:
+    score(s)  = sum of f(x) . m(x + s) / sqrt(sum of f^2  sum of m^2)  over valid cells
+    peak      = the largest score within `NEAR` cells of no shift (the pose is not exact)
+    ring      = scores at shifts far enough to be other places
+    contrast  = (peak - mean(ring)) / std(ring)
+A right pose has a high peak AND stands out from its own surroundings; repetitive
+texture gives the first without the second.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, lla_from_ecef
+from flightsw.camera.project import observe, over_horizon, ray_from_pixel
+from flightsw.vision.features import Floats, Mask, grey_from_rgb, local_features
+from flightsw.vision.maps import FEATURE_STEP, MapGrid, ReferenceMap
+from flightsw.vision.pose import Pose
+from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
+
+Array = NDArray[np.float64]
+
+NODE = 8  # cells between exactly projected ones; between them linear (error 0.02 px)
+NEAR = 2  # cells, 4.8 km
+RING = (10, 16)  # cells, 24 and 38 km
+MARGIN = 16  # cells of map kept around the view, for the shifts
+FEWEST_CELLS = 3000  # 17,000 km^2
+
+
+@dataclass(frozen=True, slots=True)
+class DenseScore:
+    """Outcome of the check. cells : valid ones, in view, clear and on the map; peak, contrast
+    as in the module's head, NaN with too few cells; shift : (rows, columns) of the peak, cells.
+    """
+
+    peak: float
+    contrast: float
+    cells: int
+    shift: tuple[int, int] = (0, 0)
+
+
+def dense_score(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> DenseScore:
+    """Return how well a frame at `pose` agrees with a map."""
+    window = _window(pose, reference.grid)
+    if window is None:
+        return DenseScore(np.nan, np.nan, 0)
+    grey, valid = _rectify(frame, pose, reference.grid, window)
+    features, usable = local_features(grey, valid)
+    top, left, bottom, right = window
+    patch = reference.features[top:bottom, left:right].astype(np.float32) * np.float32(FEATURE_STEP)
+    cells = int(usable.sum())
+    if cells < FEWEST_CELLS:
+        return DenseScore(np.nan, np.nan, cells)
+    return _correlate(features, usable, patch)
+
+
+def _window(pose: Pose, grid: MapGrid) -> tuple[int, int, int, int] | None:
+    """Return the rows and columns (top, left, bottom, right) of the map in view, or None."""
+    u, v = np.meshgrid(np.linspace(0, MODEL_CAMERA.width_px, 9), np.linspace(0, MODEL_CAMERA.height_px, 7))
+    rays = ray_from_pixel(MODEL_CAMERA, np.column_stack([u.ravel(), v.ravel()])) @ pose.cam_from_ecef
+    ground = ellipsoid_intersection(pose.r_ecef, rays)
+    ground = ground[np.isfinite(ground).all(axis=1)]
+    if len(ground) == 0:
+        return None
+    lat, lon, _ = lla_from_ecef(ground)
+    middle = grid.west_deg + 0.5 * grid.columns * grid.cell_lon_deg
+    east = (np.rad2deg(lon) - middle + 180.0) % 360.0 - 180.0 + middle - grid.west_deg
+    row = (grid.north_deg - np.rad2deg(lat)) / grid.cell_lat_deg
+    column = east / grid.cell_lon_deg
+    top, bottom = (int(np.clip(x, 0, grid.rows)) for x in (row.min() - MARGIN, row.max() + MARGIN + 1))
+    left, right = (
+        int(np.clip(x, 0, grid.columns)) for x in (column.min() - MARGIN, column.max() + MARGIN + 1)
+    )
+    if bottom - top < 3 * MARGIN or right - left < 3 * MARGIN:
+        return None
+    return top, left, bottom, right
+
+
+def _rectify(
+    frame: ModelFrame, pose: Pose, grid: MapGrid, window: tuple[int, int, int, int]
+) -> tuple[Floats, Mask]:
+    """Return the frame's grey (H, W) on the map's cells, and where it is of use."""
+    uv_px = _cell_pixels(pose, grid, window)
+    rgb, clear = _reduced(frame, 4 if pose.altitude < 750e3 else 2)
+    step = frame.rgb.shape[1] // rgb.shape[1]
+    grey = grey_from_rgb(rgb)
+    x, y = uv_px[..., 0] / step - 0.5, uv_px[..., 1] / step - 0.5
+    height, width = grey.shape
+    with np.errstate(invalid="ignore"):
+        inside = (x >= 0.0) & (x <= width - 1.001) & (y >= 0.0) & (y <= height - 1.001)
+    x, y = np.where(inside, x, 0.0), np.where(inside, y, 0.0)
+    column, row = x.astype(np.int32), y.astype(np.int32)
+    a, b = (x - column).astype(np.float32), (y - row).astype(np.float32)
+    corner = row * width + column
+    flat = grey.ravel()
+    value = (flat[corner] * (1 - a) + flat[corner + 1] * a) * (1 - b)
+    value += (flat[corner + width] * (1 - a) + flat[corner + width + 1] * a) * b
+    seen = clear.ravel()
+    for shift in (0, 1, width, width + 1):
+        inside = inside & seen[corner + shift]
+    return value, inside
+
+
+def _cell_pixels(pose: Pose, grid: MapGrid, window: tuple[int, int, int, int]) -> Array:
+    """Return the model-frame pixels (H, W, 2) of the window's cells; NaN over the horizon."""
+    top, left, bottom, right = window
+    rows = top + np.arange(0.0, bottom - top + NODE, NODE)
+    columns = left + np.arange(0.0, right - left + NODE, NODE)
+    lat = np.deg2rad(grid.north_deg - (rows + 0.5) * grid.cell_lat_deg)
+    lon = np.deg2rad(grid.west_deg + (columns + 0.5) * grid.cell_lon_deg)
+    points = ecef_from_lla(lat[:, None], lon[None, :]).reshape(-1, 3)
+    uv_px, _, _ = observe(MODEL_CAMERA, pose.cam_from_ecef, pose.r_ecef, points)
+    uv_px[over_horizon(pose.r_ecef, points)] = np.nan
+    nodes = uv_px.reshape(len(rows), len(columns), 2)
+    return _between(_between(nodes, bottom - top).transpose(1, 0, 2), right - left).transpose(1, 0, 2)
+
+
+def _between(nodes: Array, size: int) -> Array:
+    """Return values at 0 .. size - 1 from nodes (n, m, 2) at every NODE along axis 0."""
+    at = np.arange(size)
+    index, fraction = at // NODE, (at % NODE / NODE)[:, None, None]
+    return np.asarray(nodes[index] * (1.0 - fraction) + nodes[index + 1] * fraction)
+
+
+def _reduced(frame: ModelFrame, step: int) -> tuple[Floats, Mask]:
+    """Return the frame's means over step x step pixels, (h, w, 3), and where they are clear."""
+    rgb, valid = frame.rgb.astype(np.uint16), frame.valid
+    total = np.zeros((rgb.shape[0] // step, rgb.shape[1] // step, 3), np.uint16)
+    whole = np.ones(total.shape[:2], bool)
+    for i in range(step):
+        for j in range(step):
+            total += rgb[i::step, j::step]
+            whole &= valid[i::step, j::step]
+    mean = total.astype(np.float32) / np.float32(step * step)
+    return mean, whole & ~cloudy(mean)
+
+
+def cloudy(rgb: Floats) -> Mask:
+    """Tell which pixels (..., 3), 0..255, look like cloud: bright and nearly white."""
+    low, high = rgb.min(axis=-1), rgb.max(axis=-1)
+    return np.asarray((low > 150.0) & (high - low < 0.25 * high))
+
+
+def _correlate(features: Floats, usable: Mask, patch: Floats) -> DenseScore:
+    """Return the best score near no shift, against the scores on the ring."""
+    shifts = [(i, j) for i in range(-NEAR, NEAR + 1) for j in range(-NEAR, NEAR + 1)]
+    angles = np.arange(12) * (2.0 * np.pi / 12)
+    ring = [(round(r * np.sin(t)), round(r * np.cos(t))) for r in RING for t in angles]
+    near = np.array([_score(features, usable, patch, shift) for shift in shifts])
+    far = np.array([_score(features, usable, patch, shift) for shift in ring])
+    best = int(near.argmax())
+    peak, spread = float(near[best]), float(max(far.std(), 1e-3))
+    return DenseScore(peak, (peak - float(far.mean())) / spread, int(usable.sum()), shifts[best])
+
+
+def _score(features: Floats, usable: Mask, patch: Floats, shift: tuple[int, int]) -> float:
+    """Return the correlation with the map moved by `shift` (rows, columns)."""
+    rows, columns = usable.shape
+    i, j = shift
+    here = (slice(max(0, -i), rows - max(0, i)), slice(max(0, -j), columns - max(0, j)))
+    there = (slice(max(0, i), rows - max(0, -i)), slice(max(0, j), columns - max(0, -j)))
+    f, m = features[here], patch[there] * usable[here][..., None]
+    product = float(np.vdot(f, m))
+    return product / float(np.sqrt(max(np.vdot(f, f), 1e-9) * max(np.vdot(m, m), 1e-9)))
