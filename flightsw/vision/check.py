@@ -23,6 +23,7 @@ from flightsw.vision.features import Floats, Mask, grey_from_rgb, local_features
 from flightsw.vision.maps import FEATURE_STEP, MapGrid, ReferenceMap
 from flightsw.vision.pose import Pose
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
+from flightsw.vision.resample import block_mean
 
 Array = NDArray[np.float64]
 
@@ -53,11 +54,12 @@ def dense_score(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> Dense
     grey, valid = _rectify(frame, pose, reference.grid, window)
     features, usable = local_features(grey, valid)
     top, left, bottom, right = window
-    patch = reference.features[top:bottom, left:right].astype(np.float32) * np.float32(FEATURE_STEP)
     cells = int(usable.sum())
     if cells < FEWEST_CELLS:
         return DenseScore(np.nan, np.nan, cells)
-    return _correlate(features, usable, patch)
+    patch = reference.features[top:bottom, left:right].transpose(2, 0, 1).astype(np.float32)
+    patch *= np.float32(FEATURE_STEP)
+    return _correlate(np.ascontiguousarray(features.transpose(2, 0, 1)), usable, patch)
 
 
 def _window(pose: Pose, grid: MapGrid) -> tuple[int, int, int, int] | None:
@@ -74,9 +76,8 @@ def _window(pose: Pose, grid: MapGrid) -> tuple[int, int, int, int] | None:
     row = (grid.north_deg - np.rad2deg(lat)) / grid.cell_lat_deg
     column = east / grid.cell_lon_deg
     top, bottom = (int(np.clip(x, 0, grid.rows)) for x in (row.min() - MARGIN, row.max() + MARGIN + 1))
-    left, right = (
-        int(np.clip(x, 0, grid.columns)) for x in (column.min() - MARGIN, column.max() + MARGIN + 1)
-    )
+    sides = (column.min() - MARGIN, column.max() + MARGIN + 1)
+    left, right = (int(np.clip(x, 0, grid.columns)) for x in sides)
     if bottom - top < 3 * MARGIN or right - left < 3 * MARGIN:
         return None
     return top, left, bottom, right
@@ -130,15 +131,11 @@ def _between(nodes: Array, size: int) -> Array:
 
 def _reduced(frame: ModelFrame, step: int) -> tuple[Floats, Mask]:
     """Return the frame's means over step x step pixels, (h, w, 3), and where they are clear."""
-    rgb, valid = frame.rgb.astype(np.uint16), frame.valid
-    total = np.zeros((rgb.shape[0] // step, rgb.shape[1] // step, 3), np.uint16)
-    whole = np.ones(total.shape[:2], bool)
-    for i in range(step):
-        for j in range(step):
-            total += rgb[i::step, j::step]
-            whole &= valid[i::step, j::step]
-    mean = total.astype(np.float32) / np.float32(step * step)
-    return mean, whole & ~cloudy(mean)
+    mean = block_mean(frame.rgb, step)
+    clear = ~cloudy(mean)
+    if not frame.valid.all():
+        clear &= block_mean(frame.valid[..., None].astype(np.uint8), step)[..., 0] > 0.99
+    return mean, clear
 
 
 def cloudy(rgb: Floats) -> Mask:
@@ -148,23 +145,32 @@ def cloudy(rgb: Floats) -> Mask:
 
 
 def _correlate(features: Floats, usable: Mask, patch: Floats) -> DenseScore:
-    """Return the best score near no shift, against the scores on the ring."""
-    shifts = [(i, j) for i in range(-NEAR, NEAR + 1) for j in range(-NEAR, NEAR + 1)]
+    """Return the best score near no shift, against the scores on the ring.
+
+    features, patch : (3, H, W). The ring is read at every second row, half the work.
+    """
     angles = np.arange(12) * (2.0 * np.pi / 12)
+    near = [(i, j) for i in range(-NEAR, NEAR + 1) for j in range(-NEAR, NEAR + 1)]
     ring = [(round(r * np.sin(t)), round(r * np.cos(t))) for r in RING for t in angles]
-    near = np.array([_score(features, usable, patch, shift) for shift in shifts])
-    far = np.array([_score(features, usable, patch, shift) for shift in ring])
-    best = int(near.argmax())
-    peak, spread = float(near[best]), float(max(far.std(), 1e-3))
-    return DenseScore(peak, (peak - float(far.mean())) / spread, int(usable.sum()), shifts[best])
+    energy = np.square(patch).sum(axis=0)
+    weight = usable.astype(np.float32)
+    close = np.array([_score(features, weight, patch, energy, shift, 1) for shift in near])
+    far = np.array([_score(features, weight, patch, energy, shift, 2) for shift in ring])
+    best = int(close.argmax())
+    peak, spread = float(close[best]), max(float(far.std()), 1e-3)
+    return DenseScore(peak, (peak - float(far.mean())) / spread, int(usable.sum()), near[best])
 
 
-def _score(features: Floats, usable: Mask, patch: Floats, shift: tuple[int, int]) -> float:
+def _score(
+    features: Floats, weight: Floats, patch: Floats, energy: Floats, shift: tuple[int, int], every: int
+) -> float:
     """Return the correlation with the map moved by `shift` (rows, columns)."""
-    rows, columns = usable.shape
+    rows, columns = weight.shape
     i, j = shift
-    here = (slice(max(0, -i), rows - max(0, i)), slice(max(0, -j), columns - max(0, j)))
-    there = (slice(max(0, i), rows - max(0, -i)), slice(max(0, j), columns - max(0, -j)))
-    f, m = features[here], patch[there] * usable[here][..., None]
-    product = float(np.vdot(f, m))
-    return product / float(np.sqrt(max(np.vdot(f, f), 1e-9) * max(np.vdot(m, m), 1e-9)))
+    here = (slice(max(0, -i), rows - max(0, i), every), slice(max(0, -j), columns - max(0, j)))
+    there = (slice(max(0, i), rows - max(0, -i), every), slice(max(0, j), columns - max(0, -j)))
+    f = features[:, here[0], here[1]]
+    product = float(np.einsum("chw,chw->", f, patch[:, there[0], there[1]]))
+    own = float(np.einsum("chw,chw->", f, f))
+    theirs = float(np.einsum("hw,hw->", energy[there], weight[here]))
+    return product / float(np.sqrt(max(own, 1e-9) * max(theirs, 1e-9)))

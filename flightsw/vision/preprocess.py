@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from flightsw.camera.model import Camera
 from flightsw.camera.project import pixel_from_camera_point, ray_from_pixel
 from flightsw.errors import InputError
-from flightsw.vision.resample import area_resample, bilinear_resample
+from flightsw.vision.resample import area_resample, bilinear_resample, block_mean
 
 Array = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
@@ -125,12 +125,9 @@ def rc_input(frame: ModelFrame) -> NDArray[np.float32]:
 
     4 x 4 area means of the model frame: 162 x 288, of which rows 1..160 are kept.
     """
-    # Sums of 4 columns as strided uint16 adds: 5 x faster than a mean over a reshape.
-    wide = frame.rgb.astype(np.uint16)
-    across = wide[:, 0::4] + wide[:, 1::4] + wide[:, 2::4] + wide[:, 3::4]
-    total = across[0::4] + across[1::4] + across[2::4] + across[3::4]
-    top = (len(total) - RC_SHAPE[0]) // 2
-    return rc_normalise(total[top : top + RC_SHAPE[0]].astype(np.float32) * np.float32(1 / 16))[None]
+    small = block_mean(frame.rgb, 4)
+    top = (len(small) - RC_SHAPE[0]) // 2
+    return rc_normalise(small[top : top + RC_SHAPE[0]])[None]
 
 
 def ld_normalise(rgb: Bytes) -> NDArray[np.float32]:

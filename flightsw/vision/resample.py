@@ -20,6 +20,17 @@ def area_resample(image: Bytes, rows: Array, columns: Array) -> Bytes:
     return np.ascontiguousarray(np.clip(across + np.float32(0.5), 0.0, 255.0).astype(np.uint8))
 
 
+def block_mean(image: Bytes, step: int) -> Floats:
+    """Return means over step x step pixels, float32 (h / step, w / step, C), of (h, w, C).
+
+    step : at most 16, divides both sides. Strided integer adds: five times faster than a
+    mean over a reshaped array.
+    """
+    across = sum((image[:, k::step] for k in range(1, step)), image[:, ::step].astype(np.uint16))
+    total = sum((across[k::step] for k in range(1, step)), across[::step])
+    return np.asarray(total * np.float32(1.0 / (step * step)), np.float32)
+
+
 def _axis_mean(image: NDArray[np.uint8] | Floats, edges: Array) -> Floats:
     """Return means of (h, w, 3) over intervals of axis 0, float32 (len(edges) - 1, w, 3)."""
     centre = 0.5 * (edges[:-1] + edges[1:])
