@@ -79,7 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="flightsw", description="Find the orbit from what the camera sees.", epilog=EXIT_CODES
+        prog="flightsw",
+        allow_abbrev=False,
+        description="Find the orbit from what the camera sees.",
+        epilog=EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"flightsw {_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -111,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str, examples: str
+    commands: "argparse._SubParsersAction[_Parser]", name: str, summary: str, examples: str
 ) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
@@ -119,6 +122,7 @@ def _command(
         description=f"{name}: {summary}.",
         epilog=f"{examples}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
 
 

@@ -84,7 +84,10 @@ def prepare_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def write_together(
-    folder: str | os.PathLike[str], contents: Mapping[str, str | bytes], *, stale: tuple[str, ...] = ()
+    folder: str | os.PathLike[str],
+    contents: Mapping[str, str] | Mapping[str, bytes] | Mapping[str, str | bytes],
+    *,
+    stale: tuple[str, ...] = (),
 ) -> None:
     """Write files into one folder: all of them, or none.
 

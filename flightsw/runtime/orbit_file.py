@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.astro.geodesy import WGS84_A, WGS84_B
 from flightsw.astro.propagate import propagate
 from flightsw.astro.time import Epoch
 from flightsw.estimate.solution import Solution
@@ -18,6 +19,7 @@ from flightsw.estimate.solution import Solution
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+ENTRY_HEIGHT = 80e3  # m: no satellite comes back from below
 STEP_S = 10.0  # s, promised to users
 COVARIANCE_STEP_S = 600.0
 MAX_COVARIANCES = 500
@@ -42,7 +44,7 @@ class Ephemeris:
     @property
     def is_cut_short(self) -> bool:
         """Tell whether the orbit ended (re-entry) before the asked time."""
-        return len(self.t_s) == 0 or self.t_s[-1] < self.end_s - SAME_TIME_S
+        return len(self.t_s) == 0 or float(self.t_s[-1]) < self.end_s - SAME_TIME_S
 
 
 def sample_times(first_s: float, last_s: float, until_s: float | None) -> Array:
@@ -61,8 +63,15 @@ def sample(solution: Solution, until: Epoch | None) -> Ephemeris:
     t_s = sample_times(solution.first_used_s, solution.last_used_s, until_s)
     start = np.concatenate([solution.r_eci, solution.v_eci])
     state = propagate(solution.forces, solution.epoch, start, solution.drag_scale, t_s).state
-    keep = _unbroken(np.asarray(np.isfinite(state).all(axis=1)))
+    keep = _unbroken(_is_in_orbit(state))
     return Ephemeris(solution.epoch, t_s[keep], state[keep], float(t_s[-1]))
+
+
+def _is_in_orbit(state: Array) -> BoolArray:
+    """Return the mask (N,) of finite states above the air, within 1 km of height."""
+    with np.errstate(invalid="ignore"):
+        unit_sphere = np.linalg.norm(state[:, :3] / [WGS84_A, WGS84_A, WGS84_B], axis=1)
+        return np.asarray(np.isfinite(state).all(axis=1) & ((unit_sphere - 1.0) * WGS84_A > ENTRY_HEIGHT))
 
 
 def _unbroken(good: BoolArray) -> BoolArray:

@@ -21,7 +21,7 @@ def write_solution(
     until: Epoch | None = None,
     inputs: dict[str, Any] | None = None,
     notes: tuple[str, ...] = (),
-) -> dict[str, str | bytes]:
+) -> dict[str, str]:
     """Write the products of an estimate into a folder; return them, name -> content.
 
     With a state all three files are written, without one solution.json alone; products
@@ -30,7 +30,7 @@ def write_solution(
     (at the last used observation without it). Raises UsageError where the folder cannot
     be written, and then leaves what was there.
     """
-    contents: dict[str, str | bytes] = {}
+    contents: dict[str, str] = {}
     if solution.has_state:
         ephemeris = sample(solution, until)
         if ephemeris.is_cut_short:
