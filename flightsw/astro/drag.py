@@ -1,10 +1,12 @@
 """Drag in the Harris-Priester atmosphere, with one estimated factor.
 
     a = -1/2 scale (Cd A / m) rho |v_rel| v_rel
-rho lies between a night and a day profile (log-linear in geodetic height) by the angle
+rho lies between a night and a day profile (of geodetic height) by the angle
 to a bulge that trails the Sun by 30 deg of longitude: rho = rho_min + (rho_max - rho_min)
 cos^n(angle/2), n = 6. The profiles are for mean solar activity; `scale` takes up the rest.
-Above 1,000 km the last layer is continued, below 100 km the density is held.
+Above 1,000 km the last layer is continued, below 100 km the density is held. Between the
+rows of the table log rho is a cubic with continuous slope, not a line as in the source
+(0.5 % apart): with kinks the partials would jump and the integrator lose its order.
 Source: Montenbruck & Gill, Satellite Orbits, sect. 3.5.2 and table 3.8.
 """
 
@@ -40,7 +42,15 @@ _TABLE = np.array([
 ])  # fmt: skip
 _HEIGHT = _TABLE[:, 0] * 1e3  # m
 _LOG_RHO = np.log(_TABLE[:, 1:] * 1e-12)  # of kg/m^3
-_SLOPE = np.diff(_LOG_RHO, axis=0) / np.diff(_HEIGHT)[:, None]  # 1/m
+_WIDTH = np.diff(_HEIGHT)[:, None]  # m
+_SECANT = np.diff(_LOG_RHO, axis=0) / _WIDTH  # 1/m
+_SLOPE = np.concatenate(  # at the heights of the table: of the parabola through three of them
+    [
+        _SECANT[:1],
+        (_WIDTH[1:] * _SECANT[:-1] + _WIDTH[:-1] * _SECANT[1:]) / (_WIDTH[1:] + _WIDTH[:-1]),
+        _SECANT[-1:],
+    ]
+)
 
 _BULGE_FROM_SUN = np.array(
     [
@@ -66,11 +76,7 @@ def harris_priester(r_ecef: Array, sun_direction_ecef: Array) -> tuple[Array, Ar
     r_ecef (N, 3) : m; sun_direction_ecef (N, 3) : unit vectors.
     """
     lat, lon, height = lla_from_ecef(r_ecef)
-    inside = np.maximum(height, _HEIGHT[0])
-    layer = np.clip(np.searchsorted(_HEIGHT, inside, side="right") - 1, 0, len(_SLOPE) - 1)
-    slope = _SLOPE[layer]
-    low, high = np.exp(_LOG_RHO[layer] + slope * (inside - _HEIGHT[layer])[:, None]).T
-    slope = slope * (height > _HEIGHT[0])[:, None]
+    (low, high), slope = _profiles(height)
 
     bulge = sun_direction_ecef @ _BULGE_FROM_SUN.T
     distance = np.linalg.norm(r_ecef, axis=1)
@@ -80,10 +86,26 @@ def harris_priester(r_ecef: Array, sun_direction_ecef: Array) -> tuple[Array, Ar
     share = half ** (0.5 * BULGE_EXPONENT)
     d_share = 0.25 * BULGE_EXPONENT * share / half  # d(share)/d(cos_angle)
 
-    by_height = slope[:, 0] * low * (1.0 - share) + slope[:, 1] * high * share
+    by_height = slope[0] * low * (1.0 - share) + slope[1] * high * share
     gradient = by_height[:, None] * geodetic_up(lat, lon)
     gradient += ((high - low) * d_share / distance)[:, None] * (bulge - cos_angle[:, None] * unit)
     return low + (high - low) * share, gradient
+
+
+def _profiles(height: Array) -> tuple[Array, Array]:
+    """Return night and day density (2, N), kg/m^3, and their logarithms' slopes (2, N), 1/m."""
+    inside = np.clip(height, _HEIGHT[0], _HEIGHT[-1])
+    layer = np.clip(np.searchsorted(_HEIGHT, inside, side="right") - 1, 0, len(_SECANT) - 1)
+    width = _WIDTH[layer]
+    x = (inside - _HEIGHT[layer])[:, None] / width
+    start, secant = _SLOPE[layer], _SECANT[layer]
+    # Hermite's cubic with the excess of its end slopes over the secant, p and q.
+    p, q = start - secant, _SLOPE[layer + 1] - secant
+    log_rho = _LOG_RHO[layer] + width * x * (secant + (1.0 - x) * (p * (1.0 - x) - q * x))
+    slope = secant + p * (1.0 - x) * (1.0 - 3.0 * x) + q * x * (3.0 * x - 2.0)
+    above = np.maximum(height - _HEIGHT[-1], 0.0)[:, None]
+    density = np.exp(log_rho + above * _SLOPE[-1])
+    return density.T, (slope * (height > _HEIGHT[0])[:, None]).T
 
 
 def drag_acceleration(

@@ -58,6 +58,8 @@ def propagate(
     start = np.asarray(state, dtype=float).reshape(1, 6)
     scale = np.array([drag_scale], dtype=float)
     states, stm = _both_directions(forces, epoch, start, scale, t, step_s, eop, with_stm)
+    if with_stm:
+        stm[np.isnan(states).any(axis=-1)] = np.nan
     return Trajectory(t, states[0], stm[0] if with_stm else None)
 
 
