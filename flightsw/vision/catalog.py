@@ -72,7 +72,7 @@ def write_catalog(path: Path, catalog: Catalog) -> None:
     records["height_m"] = catalog.height
     head = HEADER.pack(MAGIC, VERSION, len(records), catalog.region.encode("ascii"))
     body = head + records.tobytes()
-    write_together(path.parent, {path.name: body + struct.pack("<I", zlib.crc32(body))})
+    write_atomic(path, body + struct.pack("<I", zlib.crc32(body)))
 
 
 def read_catalog(path: Path) -> Catalog:
@@ -117,3 +117,8 @@ def read_checked(path: Path, magic: bytes, version: int, header_bytes: int) -> b
     if found != version:
         raise ModelError(f"has version {found}, this program reads {version}", file=path, fix=REPLACE)
     return body
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write one file of a models folder so that no reader ever sees half of it."""
+    write_together(path.parent, {path.name: data})

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, lla_from_ecef
 from flightsw.camera.project import observe, over_horizon, ray_from_pixel
+from flightsw.vision.cloud import cloudy
 from flightsw.vision.features import Floats, Mask, grey_from_rgb, local_features
 from flightsw.vision.maps import FEATURE_STEP, MapGrid, ReferenceMap
 from flightsw.vision.pose import Pose
@@ -136,12 +137,6 @@ def _reduced(frame: ModelFrame, step: int) -> tuple[Floats, Mask]:
     if not frame.valid.all():
         clear &= block_mean(frame.valid[..., None].astype(np.uint8), step)[..., 0] > 0.99
     return mean, clear
-
-
-def cloudy(rgb: Floats) -> Mask:
-    """Tell which pixels (..., 3), 0..255, look like cloud: bright and nearly white."""
-    low, high = rgb.min(axis=-1), rgb.max(axis=-1)
-    return np.asarray((low > 150.0) & (high - low < 0.25 * high))
 
 
 def _correlate(features: Floats, usable: Mask, patch: Floats) -> DenseScore:

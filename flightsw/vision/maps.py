@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import WGS84_A
 from flightsw.errors import ModelError
-from flightsw.files import write_together
-from flightsw.vision.catalog import REPLACE, read_checked
+from flightsw.vision.catalog import REPLACE, read_checked, write_atomic
 from flightsw.vision.features import CHANNELS
 
 Array = NDArray[np.float64]
@@ -117,7 +116,7 @@ def write_map(path: Path, reference: ReferenceMap) -> None:
     )  # fmt: skip
     planes = np.ascontiguousarray(reference.features.transpose(2, 0, 1)).astype(np.int8)
     body = head + zlib.compress(planes.tobytes() + reference.land.astype(np.uint8).tobytes(), 9)
-    write_together(path.parent, {path.name: body + struct.pack("<I", zlib.crc32(body))})
+    write_atomic(path, body + struct.pack("<I", zlib.crc32(body)))
 
 
 def read_map(path: Path) -> ReferenceMap:
