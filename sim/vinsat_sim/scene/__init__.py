@@ -1,0 +1,1 @@
+"""The renderer: what a camera in orbit sees of the ellipsoidal Earth."""
