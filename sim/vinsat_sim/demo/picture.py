@@ -40,13 +40,13 @@ def draw_picture(
     score: Score,
     regions: dict[str, Bounds],
     landmarks_deg: Array,
-    observed_t_s: Array,
+    recognised_t_s: Array,
     imagery: Imagery,
 ) -> bytes:
     """Write the picture as PNG and return its bytes.
 
     regions : bounds of those with a detector; landmarks_deg (L, 2) : lon, lat of the
-    landmarks used; observed_t_s (F,) : times of the frames with used observations.
+    landmarks recognised; recognised_t_s (F,) : times of the frames they were recognised in.
     """
     figure = Figure(figsize=(11.0, 9.5), layout="constrained", facecolor="white")
     map_axes, error_axes = figure.subplots(2, 1, height_ratios=(1.5, 1.0))
@@ -56,9 +56,9 @@ def draw_picture(
         _draw_region(map_axes, name, bounds)
     if len(landmarks_deg):
         x, y = _mercator(landmarks_deg[:, 0], landmarks_deg[:, 1]).T
-        map_axes.scatter(x, y, s=9, color=SEEN, linewidths=0, label="landmarks used", zorder=5)
+        map_axes.scatter(x, y, s=9, color=SEEN, linewidths=0, label="landmarks recognised", zorder=5)
     map_axes.legend(loc="lower left", fontsize=8, framealpha=0.85, markerscale=2.0)
-    _draw_error(error_axes, score, observed_t_s)
+    _draw_error(error_axes, score, recognised_t_s)
     buffer = io.BytesIO()
     # Without the version, the same demo gives the same bytes on every machine of one kind.
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
@@ -80,7 +80,8 @@ def _draw_map(axes: Axes, imagery: Imagery) -> None:
     axes.set_xticks(_mercator(longitudes, 0 * longitudes)[:, 0], [_east(lon) for lon in longitudes])
     axes.set_yticks(_mercator(0 * latitudes, latitudes)[:, 1], [_north(lat) for lat in latitudes])
     axes.tick_params(labelsize=8)
-    axes.set_title("Where it flew, where it took frames, which landmarks it used", loc="left", fontsize=11)
+    title = "Where it flew, where it took frames, which landmarks it recognised"
+    axes.set_title(title, loc="left", fontsize=11)
 
 
 def _draw_track(axes: Axes, track: Track) -> None:
@@ -100,7 +101,7 @@ def _draw_region(axes: Axes, name: str, bounds: Bounds) -> None:
     axes.annotate(name, (x[3], y[3]), fontsize=6, color="white", xytext=(1, 2), textcoords="offset points")
 
 
-def _draw_error(axes: Axes, score: Score, observed_t_s: Array) -> None:
+def _draw_error(axes: Axes, score: Score, recognised_t_s: Array) -> None:
     axes.set_title("How far the found orbit is from the true one", loc="left", fontsize=11)
     axes.set(xlabel="minutes from the start", ylabel="km")
     axes.spines[["top", "right"]].set_visible(False)
@@ -116,8 +117,8 @@ def _draw_error(axes: Axes, score: Score, observed_t_s: Array) -> None:
     axes.yaxis.set_minor_formatter(FuncFormatter(_plain_number))
     axes.tick_params(which="both", labelsize=8)
     foot = axes.get_xaxis_transform()  # y from 0 at the bottom of the panel to 1 at its top
-    minutes_used = observed_t_s / 60.0
-    axes.vlines(minutes_used, 0.0, 0.04, transform=foot, color=SEEN, linewidth=1.0, label="frames used")
+    recognised = recognised_t_s / 60.0
+    axes.vlines(recognised, 0.0, 0.04, transform=foot, color=SEEN, linewidth=1.0, label="frames recognised")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, ncols=4)
 
