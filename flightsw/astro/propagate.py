@@ -16,6 +16,8 @@ from flightsw.astro.eop import EarthOrientation
 from flightsw.astro.forces import Forces, Surroundings, surroundings
 from flightsw.astro.time import Epoch
 
+__all__ = ["BATCH", "BLOCK_STEPS", "STEP_S", "Forces", "Trajectory", "propagate", "propagate_batch", "step"]
+
 Array = NDArray[np.float64]
 
 STEP_S = 240.0  # s; degree 20 turns once in 270 s of a low orbit
