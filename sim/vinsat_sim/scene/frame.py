@@ -145,9 +145,9 @@ def _sum(
             value = cv2.multiply(tile, _cut(p, tile.shape, top, left, step), dtype=cv2.CV_32F)
             value = cv2.add(value, _cut(q, tile.shape, top, left, step))
             noise = noise_cut(rng, *tile.shape[:2])
-            out[top : top + TILE_ROWS, left : left + TILE_COLUMNS] = cv2.scaleAdd(
-                noise, radiometry.noise_sigma, value
-            ).round().clip(0, 255)
+            out[top : top + TILE_ROWS, left : left + TILE_COLUMNS] = cv2.addWeighted(
+                noise, radiometry.noise_sigma, value, 1.0, 0.0, dtype=cv2.CV_8U
+            )
     return out
 
 
@@ -157,7 +157,7 @@ def _cut(cells: Floats, shape: tuple[int, ...], top: int, left: int, step: int) 
     part = cells[top // step : top // step + rows + 2, left // step : left // step + columns + 2]
     size = (part.shape[1] * step, part.shape[0] * step)
     full = cv2.resize(part, size, interpolation=cv2.INTER_LINEAR)
-    return np.ascontiguousarray(full[step : step + shape[0], step : step + shape[1]])
+    return full[step : step + shape[0], step : step + shape[1]]
 
 
 def encode_jpeg(rgb: Pixels, quality: int = 90) -> bytes:
