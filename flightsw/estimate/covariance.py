@@ -101,11 +101,18 @@ def _empirical_middle(jacobian: Array, psi: Array, cluster: IntArray) -> Array |
 
 
 def larger_of(first: Array, second: Array) -> Array:
-    """Return the smallest covariance in the frame of `first` that is below neither (n, n)."""
-    root = np.linalg.cholesky(first)
-    inverse = np.linalg.inv(root)
+    """Return the smallest covariance in the frame of `first` that is below neither (n, n).
+
+    Where `first` is not positive definite, their sum, which is not below either.
+    """
+    d = np.sqrt(np.maximum(np.diag(first), 1e-300))
+    try:
+        root = np.linalg.cholesky(first / np.outer(d, d))
+    except np.linalg.LinAlgError:
+        return np.asarray(first + second)
+    inverse = np.linalg.inv(root) / d
     value, vector = np.linalg.eigh(inverse @ second @ inverse.T)
-    half = root @ vector
+    half = d[:, None] * (root @ vector)
     return np.asarray((half * np.maximum(value, 1.0)) @ half.T)
 
 

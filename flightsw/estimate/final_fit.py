@@ -27,6 +27,7 @@ GATE_SIGMAS = 5.0
 LEAST_GATE_PX, MOST_GATE_PX = 3.0, 60.0
 SMALL_SHARE = 0.5  # of a chunk too small for the acceptance rule
 MAX_ROUNDS = 5
+ANYWHERE = np.array([5e6, 5e6, 5e6, 4e3, 4e3, 4e3])  # m, m/s: sigma of a low orbit of any kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def fit_all(
             break
         used = now
         belief = moved(belief, sightings, setup.forces, _middle_frame(sightings, used))
-        full = with_prior(setup, prior, sightings, belief.t_s)
+        full = with_prior(_with_bounds(setup, belief), prior, sightings, belief.t_s)
         options = SolverOptions(
             max_iterations=25, first_iteration=4 if attempt == 0 else 8, tolerance=2e-3
         )
@@ -86,6 +87,17 @@ def fit_all(
         belief = fit.belief()
     assert fit is not None
     return FinalFit(fit, used, _covariance(sightings.select(used), fit, pass_bias_fraction))
+
+
+def _with_bounds(setup: FitSetup, belief: Belief) -> FitSetup:
+    """Return the setup with the little that is known of any orbit (ANYWHERE) added.
+
+    It matters only where the detections say nothing, and keeps the normal equations regular.
+    """
+    mean, information = setup.prior_mean.copy(), setup.prior_information.copy()
+    mean[:6] = belief.x[:6]
+    information[np.arange(6), np.arange(6)] += 1.0 / ANYWHERE**2
+    return FitSetup(setup.forces, setup.free, mean, information)
 
 
 def with_prior(setup: FitSetup, prior: Belief | None, sightings: Sightings, t_s: float) -> FitSetup:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import WGS84_A
 from flightsw.astro.gravity import j2_acceleration
-from flightsw.estimate.residuals import camera_residual
+from flightsw.camera.nadir import body_from_ecef_nadir
+from flightsw.camera.project import pixel_from_camera_point, ray_from_pixel
 from flightsw.estimate.resection import MAX_ALTITUDE, MIN_ALTITUDE, FrameFix
 from flightsw.estimate.sightings import Sightings
 
@@ -26,6 +27,9 @@ PAIR_MIN, PAIR_MAX = 8.0, 260.0  # s between the two frames of a hypothesis
 SPAN = 200.0  # s on either side that score a hypothesis
 SPEED_SLACK = 300.0  # m/s: eccentricity to 0.02, and 2 km of error over 20 s
 MAX_PAIRS = 60
+ALTITUDES = np.geomspace(250e3, 1_200e3, 9)  # m
+HEADING_STEP = np.radians(2.5)
+MISFIT_POINTS = 20_000  # detections times hypotheses at once: bounds the memory
 GRID_STEP = 20.0  # s; cubic Hermite between RK4 steps of 20 s is good to 1 cm
 
 
@@ -116,27 +120,78 @@ def candidate_states(fixes: list[FrameFix]) -> tuple[Array, Array]:
     return np.array(states).reshape(-1, 6), np.array(times)
 
 
+def heading_states(sightings: Sightings, row: int) -> Array:
+    """Return states (K, 6) at which one detection is seen where it is, over a grid.
+
+    The grid is of altitudes (ALTITUDES) and headings (every HEADING_STEP), on circular
+    orbits. For passes that show one landmark at a time; nadir frames and given ones.
+    """
+    frame, p = int(sightings.frame[row]), sightings.p_eci[row]
+    ray = ray_from_pixel(sightings.camera, sightings.uv_px[row : row + 1])[0]
+    heading = np.arange(0.0, 2.0 * np.pi, HEADING_STEP)
+    to_ecef = sightings.pointing.ecef_from_eci[frame]
+    up0 = p / np.linalg.norm(p)
+    east0 = np.cross(to_ecef[2], up0)
+    east0 /= np.linalg.norm(east0)
+    north0 = np.cross(up0, east0)
+    along0 = np.cos(heading)[:, None] * north0 + np.sin(heading)[:, None] * east0
+    states = []
+    for altitude in ALTITUDES:
+        radius = float(np.linalg.norm(p)) + altitude
+        if sightings.pointing.is_nadir[frame]:
+            body = ray @ sightings.camera.cam_from_body
+            right0 = np.cross(-up0, along0)
+            r = p - altitude / body[2] * (body[0] * along0 + body[1] * right0)
+        else:
+            d = ray @ sightings.pointing.given_cam_from_eci[frame]
+            reach = d @ p + np.sqrt(max((d @ p) ** 2 - p @ p + radius**2, 0.0))
+            r = np.broadcast_to(p - reach * d, along0.shape)
+        up = r / np.linalg.norm(r, axis=1)[:, None]
+        along = along0 - np.sum(along0 * up, axis=1)[:, None] * up
+        along *= (np.sqrt(MU / radius) / np.linalg.norm(along, axis=1))[:, None]
+        states.append(np.concatenate([up * radius, along], axis=1))
+    return np.concatenate(states)
+
+
 def misfits(sightings: Sightings, states: Array) -> Array:
     """Return the pixel misfit (K, N) of each detection under states (K, F, 6); inf where unseen."""
-    pointing, zero = sightings.pointing, np.zeros(3)
+    frame, n = sightings.frame, len(sightings)
+    batch = max(1, MISFIT_POINTS // max(n, 1))
     rows = []
-    for path in states:
-        e, _, _ = camera_residual(
-            sightings.camera, pointing, path, zero, sightings.p_eci, sightings.uv_px, sightings.frame
-        )
-        rows.append(np.hypot(e[:, 0], e[:, 1]))
-    misfit = np.array(rows).reshape(len(states), len(sightings))
+    for start in range(0, len(states), batch):
+        part = states[start : start + batch]
+        cam = _cam_from_eci(sightings, part)
+        offset = sightings.p_eci[None] - part[:, frame, :3]
+        p_cam = np.einsum("knij,knj->kni", cam[:, frame], offset)
+        uv, _ = pixel_from_camera_point(sightings.camera, p_cam.reshape(-1, 3))
+        e = uv.reshape(len(part), n, 2) - sightings.uv_px
+        rows.append(np.hypot(e[..., 0], e[..., 1]))
+    misfit = np.concatenate(rows) if rows else np.zeros((0, n))
     return np.where(np.isfinite(misfit), misfit, np.inf)
 
 
-def rank_hypotheses(
-    sightings: Sightings, fixes: list[FrameFix], *, gate_px: float, keep: int
-) -> list[Hypothesis]:
-    """Return the `keep` best distinct hypotheses from the fixes of one pass, best first.
+def _cam_from_eci(sightings: Sightings, states: Array) -> Array:
+    """Return the attitudes (K, F, 3, 3) under states (K, F, 6), without a pointing offset."""
+    pointing = sightings.pointing
+    cam = np.broadcast_to(pointing.given_cam_from_eci, (len(states), *pointing.given_cam_from_eci.shape))
+    nadir = np.flatnonzero(pointing.is_nadir)
+    if nadir.size:
+        to_ecef = pointing.ecef_from_eci[nadir]
+        r = np.einsum("fij,kfj->kfi", to_ecef, states[:, nadir, :3])
+        v = np.einsum("fij,kfj->kfi", to_ecef, states[:, nadir, 3:])
+        cam = cam.copy()
+        cam[:, nadir] = sightings.camera.cam_from_body @ body_from_ecef_nadir(r, v) @ to_ecef
+    return cam
 
-    A detection within `gate_px` counts 1 - (misfit / gate)^2, in +- SPAN of the hypothesis.
+
+def rank_hypotheses(
+    sightings: Sightings, states: Array, times: Array, *, gate_px: float, keep: int
+) -> list[Hypothesis]:
+    """Return the `keep` best distinct hypotheses of one pass, best first.
+
+    states (K, 6) at times (K,). A detection within `gate_px` counts
+    1 - (misfit / gate)^2, in +- SPAN of the hypothesis.
     """
-    states, times = candidate_states(fixes)
     if not len(states):
         return []
     misfit = misfits(sightings, short_arcs(states, times, sightings.t_s))

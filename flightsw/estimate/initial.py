@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from flightsw.astro.propagate import Forces
 from flightsw.estimate.growth import absorb, accept_gate_px, chunk_of_frames, is_accepted
-from flightsw.estimate.hypotheses import MU, SPAN, Hypothesis, rank_hypotheses
+from flightsw.estimate.hypotheses import (
+    MU,
+    SPAN,
+    Hypothesis,
+    candidate_states,
+    heading_states,
+    rank_hypotheses,
+)
 from flightsw.estimate.orbit_fit import (
     OFFSET,
     SIZE,
@@ -38,7 +45,8 @@ BoolArray = NDArray[np.bool_]
 
 RESECTION_GATE_PX = 18.0  # at the reference camera; 12 px for a detector of 4 px
 HYPOTHESIS_GATE_PX = 120.0
-LOCAL_GATES_PX = (200.0, 80.0, 40.0, 20.0)
+LAST_RESORT_PASSES, LAST_RESORT_ROWS, LAST_RESORT_GATE_PX = 4, 4, 300.0
+LOCAL_GATES_PX = (400.0, 200.0, 80.0, 40.0, 20.0)
 CIRCULAR_SIGMA = 200.0  # m/s, each of climb and of speed minus circular speed
 HYPOTHESES_PER_PASS = 5
 SEEDS = 6  # local orbits that are grown, at most
@@ -198,20 +206,31 @@ def find_orbit(sightings: Sightings, setup: FitSetup, rng: np.random.Generator) 
 def local_orbits(sightings: Sightings, setup: FitSetup, rng: np.random.Generator) -> list[Orbit]:
     """Return the orbits of single passes, those that explain most first."""
     fixes = fix_frames(sightings, rng)
+    passes = range(int(sightings.pass_index[-1]) + 1 if len(sightings.t_s) else 0)
     seeds: list[Orbit] = []
-    for one_pass in range(int(sightings.pass_index[-1]) + 1 if len(sightings.t_s) else 0):
-        rows = sightings.pass_index[sightings.frame] == one_pass
+    for one_pass in passes:
         here = [f for f in fixes if sightings.pass_index[f.frame] == one_pass]
         strong = [f for f in here if f.inliers >= 4]
-        part = sightings.select(rows)
-        ranked = rank_hypotheses(
-            part,
-            strong if len(strong) >= 2 else here,
-            gate_px=HYPOTHESIS_GATE_PX * sightings.pixel_unit,
-            keep=HYPOTHESES_PER_PASS,
-        )
-        for hypothesis in ranked:
-            orbit = fit_pass(sightings, hypothesis, setup)
-            if orbit is not None:
-                seeds.append(orbit)
+        states, times = candidate_states(strong if len(strong) >= 2 else here)
+        seeds += _fit_candidates(sightings, one_pass, states, times, HYPOTHESIS_GATE_PX, setup)
+    if not seeds:  # one landmark at a time, perhaps: a costly search, and the last one
+        counts = np.bincount(sightings.pass_index[sightings.frame])
+        for one_pass in np.argsort(-counts, kind="stable")[:LAST_RESORT_PASSES]:
+            rows = np.flatnonzero(sightings.pass_index[sightings.frame] == one_pass)
+            rows = rows[np.linspace(0, len(rows) - 1, LAST_RESORT_ROWS).astype(int)]
+            grids = [heading_states(sightings, int(row)) for row in rows]
+            times = np.repeat(sightings.t_s[sightings.frame[rows]], [len(grid) for grid in grids])
+            states = np.concatenate(grids)
+            seeds += _fit_candidates(sightings, int(one_pass), states, times, LAST_RESORT_GATE_PX, setup)
     return sorted(seeds, key=lambda orbit: -orbit.score)
+
+
+def _fit_candidates(
+    sightings: Sightings, one_pass: int, states: Array, times: Array, gate_px: float, setup: FitSetup
+) -> list[Orbit]:
+    """Return the local orbits that the best of candidate states (K, 6) of a pass lead to."""
+    part = sightings.select(sightings.pass_index[sightings.frame] == one_pass)
+    gate_px *= sightings.pixel_unit
+    ranked = rank_hypotheses(part, states, times, gate_px=gate_px, keep=HYPOTHESES_PER_PASS)
+    fitted = [fit_pass(sightings, hypothesis, setup) for hypothesis in ranked]
+    return [orbit for orbit in fitted if orbit is not None]
