@@ -80,7 +80,8 @@ def draw(seed: int, scenario: Scenario, camera: Camera, landmarks: dict[str, Arr
                 arc=arc,
             )
     wanted = f"{scenario.passes.required} daylit passes over places with a detector"
-    raise InputError(f"none of {MAX_DRAWS} orbits makes {wanted}", file="scenario", fix="ask for fewer, or take models with more detectors")
+    fix = "ask for fewer, or take models with more detectors"
+    raise InputError(f"none of {MAX_DRAWS} orbits makes {wanted}", file="scenario", fix=fix)
 
 
 def daylit_passes(arc: Arc, camera: Camera, landmarks: dict[str, Array], rule: PassRule) -> int:
