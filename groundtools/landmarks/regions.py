@@ -57,7 +57,7 @@ REGION_IDS: tuple[str, ...] = tuple(region.id for region in REGIONS)
 
 # Coasts that every imagery shows; America, Europe and Japan in turn, so that two passes
 # of one satellite within six hours are likely to meet two of them.
-DETECTOR_IDS: tuple[str, ...] = ("54S", "33T", "17R", "53S", "33S", "18S", "11R", "17T", "52S", "54T")
+DETECTOR_IDS: tuple[str, ...] = ("54S", "33T", "17R", "52S", "33S", "18S", "11R", "17T")
 
 
 def region_by_id(region_id: str) -> Region:

@@ -1,7 +1,7 @@
 """Choosing the landmarks of a region: the best scores, spread out, none twice.
 
-A landmark that all imageries show comes first; where a region has too few of those
-(deserts, plains) the rest are taken from the first imagery alone.
+A landmark that all imageries show comes first; where a region has fewer than sixty of
+those (deserts, plains) the rest are taken from the first imagery alone.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ SEPARATION_DEG = 0.13  # 14 km
 CELL_DEG = 1.0
 CELL_QUOTA = 9  # landmarks a 1-deg cell may hold
 SIZE_KM = CHIP_PX * CELL_M / 1e3
+LEAST = 60  # landmarks a region has in any case
+LEAST_SCORE = 0.004  # below it a landmark is hardly one
 EDGE_DEG = 0.02  # landmarks keep this far inside the region's bounds
 
 
@@ -43,9 +45,10 @@ def select_landmarks(region: Region, imageries: list[Imagery], count: int) -> Se
     shared = find_candidates(greys, margin, CANDIDATES)
     chosen = _spread(region, grid, shared, count, np.empty((0, 2)))
     taken = chosen.lonlat_deg
-    if len(taken) < count and len(greys) > 1:
+    least = min(LEAST, count)
+    if len(taken) < least and len(greys) > 1:
         own = find_candidates(greys[:1], margin, CANDIDATES)
-        more = _spread(region, grid, own, count - len(taken), taken)
+        more = _spread(region, grid, own, least - len(taken), taken)
         chosen = Selection(
             np.concatenate([taken, more.lonlat_deg]),
             np.concatenate([chosen.score, more.score]),
@@ -72,7 +75,7 @@ def _spread(
         lon, lat = lonlat[k]
         inside = west + EDGE_DEG <= lon <= east - EDGE_DEG and south + EDGE_DEG <= lat <= north - EDGE_DEG
         cell = _cell(lonlat[k])
-        if score[k] <= 0.0 or not inside or quota.get(cell, 0) >= CELL_QUOTA:
+        if score[k] < LEAST_SCORE or not inside or quota.get(cell, 0) >= CELL_QUOTA:
             continue
         apart = np.array(chosen).reshape(-1, 2) - lonlat[k]
         if len(chosen) and np.hypot(*(apart * stretch).T).min() < SEPARATION_DEG:

@@ -39,7 +39,7 @@ def draw_cover(rng: np.random.Generator) -> float:
     """Draw the cover of a view: none in one of five, else up to all, mostly broken."""
     if rng.uniform() > CLOUDY:
         return 0.0
-    return float(rng.uniform() if rng.uniform() < 0.2 else rng.beta(1.3, 2.0))
+    return float(rng.uniform() if rng.uniform() < 0.15 else rng.beta(1.2, 2.6))
 
 
 def cloud_thickness(

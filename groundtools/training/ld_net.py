@@ -1,4 +1,4 @@
-"""The landmark detector: a small encoder-decoder with a heat map a landmark.
+"""The landmark detectors: a small encoder-decoder with a heat map a landmark.
 
     frame (1, 3, H, W) -> heat (1, K, H/4, W/4) logits, offset (1, 2, H/4, W/4) cells
 
@@ -9,14 +9,15 @@ its map is its place: no boxes, no suppression. Context comes from 1/16 scale (a
 classes: it answers "where is the corner here", not "which corner".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 STRIDE = 4
 WIDTHS = (16, 40, 64, 96)  # channels at 1/2, 1/4, 1/8, 1/16
-HEAD_PREFIXES = ("heat.",)  # what is new when a backbone warm-starts another region
+FEATURES = 64  # channels the heads see
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
@@ -40,16 +41,12 @@ class _Residual(nn.Module):
         return torch.relu(x + self.norm(self.second(self.first(x))))
 
 
-class LandmarkNet(nn.Module):
-    """Heat-map and offset heads over a four-scale encoder-decoder.
+class Trunk(nn.Module):
+    """What all regions share: the encoder-decoder and the offset head."""
 
-    classes : K, number of landmarks of the region. About 0.6 million parameters.
-    """
-
-    def __init__(self, classes: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = WIDTHS
-        self.classes = classes
         self.stem = _conv(3, half, 3, 2)
         self.quarter = nn.Sequential(_conv(half, quarter, 3, 2), _conv(quarter, quarter))
         self.eighth = nn.Sequential(_conv(quarter, eighth, 3, 2), _Residual(eighth))
@@ -58,34 +55,83 @@ class LandmarkNet(nn.Module):
         )
         self.from_sixteenth = _conv(sixteenth, eighth, 1)
         self.merge_eighth = _conv(eighth, eighth)
-        self.from_eighth = _conv(eighth, 64, 1)
-        self.skip = _conv(quarter, 64, 1)
-        self.merge_quarter = _conv(64, 64)
-        self.heat = nn.Conv2d(64, classes, 1)
-        self.offset = nn.Sequential(_conv(64, 32), nn.Conv2d(32, 2, 1))
-        nn.init.constant_(self.heat.bias, -4.6)  # prior probability of one per cent
+        self.from_eighth = _conv(eighth, FEATURES, 1)
+        self.skip = _conv(quarter, FEATURES, 1)
+        self.merge_quarter = _conv(FEATURES, FEATURES)
+        self.offset = nn.Sequential(_conv(FEATURES, 32), nn.Conv2d(32, 2, 1))
         nn.init.zeros_(self.offset[1].weight)
         nn.init.zeros_(self.offset[1].bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return heat logits (B, K, h, w) and offsets (B, 2, h, w) in cells (u, v)."""
+        """Return features (B, FEATURES, h, w) and offsets (B, 2, h, w) in cells (u, v)."""
         quarter = self.quarter(self.stem(x))
         eighth = self.eighth(quarter)
-        deep = nn.functional.interpolate(
-            self.from_sixteenth(self.sixteenth(eighth)), scale_factor=2.0, mode="nearest"
-        )
+        deep = functional.interpolate(self.from_sixteenth(self.sixteenth(eighth)), scale_factor=2.0)
         eighth = self.merge_eighth(eighth + deep)
-        up = nn.functional.interpolate(self.from_eighth(eighth), scale_factor=2.0, mode="nearest")
+        up = functional.interpolate(self.from_eighth(eighth), scale_factor=2.0)
         merged = self.merge_quarter(self.skip(quarter) + up)
-        return self.heat(merged), self.offset(merged)
+        return merged, self.offset(merged)
 
 
-def backbone_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the entries of a state dict that do not depend on the region's classes."""
-    return {key: value for key, value in state.items() if not key.startswith(HEAD_PREFIXES)}
+def _heat_head(classes: int) -> nn.Conv2d:
+    head = nn.Conv2d(FEATURES, classes, 1)
+    assert head.bias is not None
+    nn.init.constant_(head.bias, -4.6)  # a prior probability of one per cent
+    return head
 
 
-def parameter_groups(net: LandmarkNet, weight_decay: float) -> Iterator[dict[str, object]]:
+class LandmarkNet(nn.Module):
+    """One region's detector: what flies. classes : K, its landmarks."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        self.heat = _heat_head(classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return heat logits (B, K, h, w) and offsets (B, 2, h, w) in cells (u, v)."""
+        features, offset = self.trunk(x)
+        return self.heat(features), offset
+
+
+class JointNet(nn.Module):
+    """Detectors of several regions taught together: one trunk, one heat-map head a region.
+
+    classes : landmarks of each region. What corners look like is the same everywhere, so
+    the trunk learns from all regions at once; the heads are one 1 x 1 convolution each.
+    """
+
+    def __init__(self, classes: dict[str, int]) -> None:
+        super().__init__()
+        self.trunk = Trunk()
+        # Module names may not begin like numbers look in attribute access: "r17R".
+        self.heads = nn.ModuleDict({f"r{region}": _heat_head(k) for region, k in classes.items()})
+
+    def forward(self, x: Tensor, regions: Sequence[str]) -> tuple[list[Tensor], Tensor]:
+        """Return one heat map tensor (B/R, K_r, h, w) a region, and offsets (B, 2, h, w).
+
+        x (B, 3, H, W) : the same number of crops of each region, in the order of `regions`.
+        """
+        features, offset = self.trunk(x)
+        parts = features.chunk(len(regions))
+        return [self.heads[f"r{name}"](part) for name, part in zip(regions, parts, strict=True)], offset
+
+    def detector(self, region: str) -> LandmarkNet:
+        """Return one region's detector with copies of the weights."""
+        head = self.heads[f"r{region}"]
+        assert isinstance(head, nn.Conv2d)
+        net = LandmarkNet(head.out_channels)
+        net.trunk.load_state_dict(self.trunk.state_dict())
+        net.heat.load_state_dict(head.state_dict())
+        return net
+
+
+def trunk_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the entries of a state dict that do not depend on the regions."""
+    return {key: value for key, value in state.items() if key.startswith("trunk.")}
+
+
+def parameter_groups(net: nn.Module, weight_decay: float) -> Iterator[dict[str, object]]:
     """Yield optimizer groups: weights decay, biases and norms do not."""
     decay = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]

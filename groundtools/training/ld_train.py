@@ -1,6 +1,10 @@
-"""Training one landmark detector: one region, one core, minutes; resumable at any step."""
+"""Training landmark detectors: any number of regions together, resumable at any step.
 
-from collections.abc import Callable
+Every batch holds the same number of crops of each region; the trunk sees them all, each
+head its own. One region alone is the special case, started from another run's trunk.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,29 +13,31 @@ import torch
 
 from flightsw.vision.catalog import Catalog
 from groundtools.imagery.cache import cache_dir
-from groundtools.landmarks.regions import Region
+from groundtools.landmarks.regions import region_by_id
 from groundtools.training.checkpoint import Run
-from groundtools.training.ld_loss import ld_loss, stack
-from groundtools.training.ld_net import LandmarkNet, backbone_state, parameter_groups
+from groundtools.training.ld_loss import LdBatch, ld_loss, stack
+from groundtools.training.ld_net import JointNet, parameter_groups, trunk_state
 from groundtools.training.ld_samples import LdCrop, draw_crop, ld_sources
 from groundtools.training.progress import reporting
 from groundtools.training.schedule import one_cycle
 
 AVERAGE_DECAY = 0.995
+Draw = Callable[[np.random.Generator, str], LdCrop]
 
 
 @dataclass(frozen=True, slots=True)
 class LdRecipe:
-    """What a detector's training is determined by.
+    """What the detectors' training is determined by.
 
-    imagery : specs with their sea variants ("spec:flat,raw"); peak_rate : learning rate;
-    warm_start : checkpoint whose backbone is taken over ("" : none).
+    regions : taught together; per_region : crops of each in a batch; peak_rate : learning
+    rate; imagery : specs with their sea variants ("spec:flat,raw"); warm_start :
+    checkpoint whose trunk is taken over ("" : none).
     """
 
-    region: str
+    regions: tuple[str, ...]
     seed: int = 1
-    steps: int = 700
-    batch: int = 16
+    steps: int = 2400
+    per_region: int = 2
     peak_rate: float = 2.5e-3
     weight_decay: float = 1e-4
     imagery: tuple[str, ...] = ("embedded:flat",)
@@ -47,76 +53,84 @@ def parse_imagery(texts: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
     return out
 
 
-def checkpoint_path(region: str) -> Path:
-    """Return where a region's run is kept."""
-    return cache_dir("training", "runs") / f"ld-{region}.pt"
+def checkpoint_path(regions: tuple[str, ...]) -> Path:
+    """Return where a run is kept."""
+    return cache_dir("training", "runs") / f"ld-{'-'.join(regions)}.pt"
 
 
-def start_run(recipe: LdRecipe, classes: int) -> Run:
-    """Return the run at step 0: seeded weights, or a warm-started backbone."""
+def start_run(recipe: LdRecipe, classes: Mapping[str, int]) -> Run:
+    """Return the run at step 0: seeded weights, or a warm-started trunk."""
     torch.manual_seed(recipe.seed)
-    net = LandmarkNet(classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = JointNet({name: classes[name] for name in recipe.regions})
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.warm_start:
         state = torch.load(recipe.warm_start, weights_only=True)
-        net.load_state_dict(backbone_state(state["average"] or state["net"]), strict=False)
+        net.load_state_dict(trunk_state(state["average"] or state["net"]), strict=False)
     optimizer = torch.optim.AdamW(list(parameter_groups(net, recipe.weight_decay)), lr=recipe.peak_rate)
-    run = Run(net, optimizer, {key: _plain(value) for key, value in asdict(recipe).items()})
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
+    run = Run(net, optimizer, plain)
     run.start_average()
     return run
 
 
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def train_step(run: Run, crops: list[LdCrop], recipe: LdRecipe) -> dict[str, float]:
-    """Take one optimizer step on a batch; return the loss terms."""
+def train_step(run: Run, crops: list[list[LdCrop]], recipe: LdRecipe) -> dict[str, float]:
+    """Take one optimizer step on crops, one list a region; return the mean loss terms."""
     run.net.train()
     rate = one_cycle(run.step, recipe.steps, recipe.peak_rate)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    batch = stack(crops)
-    heat, offset = run.net(batch.images.contiguous(memory_format=torch.channels_last))
-    terms = ld_loss(heat, offset, batch)
+    batches: list[LdBatch] = [stack(some) for some in crops]
+    images = torch.cat([batch.images for batch in batches])
+    heats, offset = run.net(images.contiguous(memory_format=torch.channels_last), recipe.regions)
+    parts = offset.chunk(len(batches))
+    terms = [ld_loss(*outputs) for outputs in zip(heats, parts, batches, strict=True)]
+    total = torch.stack([term["total"] for term in terms]).mean()
     run.optimizer.zero_grad(set_to_none=True)
-    terms["total"].backward()
+    total.backward()
     torch.nn.utils.clip_grad_norm_(run.net.parameters(), 10.0)
     run.optimizer.step()
     run.step += 1
     run.update_average(AVERAGE_DECAY)
-    return {name: float(term.detach()) for name, term in terms.items()}
+    return {name: float(np.mean([float(term[name].detach()) for term in terms])) for name in terms[0]}
 
 
 def train_ld(
     recipe: LdRecipe,
-    region: Region,
-    catalog: Catalog,
+    catalogs: Mapping[str, Catalog],
     *,
     path: Path | None = None,
-    save_every: int = 60,
-    draw: Callable[[np.random.Generator], LdCrop] | None = None,
+    save_every: int = 50,
+    draw: Draw | None = None,
 ) -> Run:
-    """Train a region's detector, or go on where a killed run left off.
+    """Train detectors, or go on where a killed run left off.
 
     path : the checkpoint (default: in the cache folder); draw : where crops come from
     (default: `draw_crop` over the recipe's imagery).
     """
-    path = path or checkpoint_path(region.id)
-    run = start_run(recipe, len(catalog))
+    path = path or checkpoint_path(recipe.regions)
+    run = start_run(recipe, {name: len(catalog) for name, catalog in catalogs.items()})
     run.load(path)
-    if draw is None:
-        sources = ld_sources(region, parse_imagery(recipe.imagery))
-
-        def draw(rng: np.random.Generator) -> LdCrop:
-            return draw_crop(rng, region, catalog, sources)
-
-    with reporting(f"ld {region.id}", recipe.steps) as report:
+    draw = draw or _drawer(recipe, catalogs)
+    smooth: dict[str, float] = {}
+    with reporting("ld", recipe.steps) as report:
         while run.step < recipe.steps:
             crops = [
-                draw(np.random.default_rng([recipe.seed, run.step, k])) for k in range(recipe.batch)
+                [draw(np.random.default_rng([recipe.seed, run.step, n, k]), name) for k in range(recipe.per_region)]
+                for n, name in enumerate(recipe.regions)
             ]
-            terms = train_step(run, crops, recipe)
-            report.update(run.step, " ".join(f"{name} {value:.2f}" for name, value in terms.items()))
+            for name, value in train_step(run, crops, recipe).items():
+                smooth[name] = 0.95 * smooth.get(name, value) + 0.05 * value
+            report.update(run.step, " ".join(f"{name} {value:.2f}" for name, value in smooth.items()))
             if run.step % save_every == 0 or run.step == recipe.steps:
                 run.save(path)
     return run
+
+
+def _drawer(recipe: LdRecipe, catalogs: Mapping[str, Catalog]) -> Draw:
+    specs = parse_imagery(recipe.imagery)
+    sources = {name: ld_sources(region_by_id(name), specs) for name in recipe.regions}
+
+    def draw(rng: np.random.Generator, name: str) -> LdCrop:
+        return draw_crop(rng, region_by_id(name), catalogs[name], sources[name])
+
+    return draw

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from groundtools.imagery.blocks import half_size
 from groundtools.imagery.cache import cache_dir
 from groundtools.imagery.mercator import bounds_px, world_px
 
@@ -100,12 +101,22 @@ def _build(path: Path, spec: str, window: tuple[int, int, int, int], level: int,
 
 
 def half_raster(raster: Raster) -> Raster:
-    """Return the raster one level coarser (2 x 2 means), its origin kept even."""
+    """Return the raster one level coarser (2 x 2 means), its origin kept even.
+
+    Kept in the cache folder like the others, so that processes share it.
+    """
     skip_x, skip_y = raster.x0_px % 2, raster.y0_px % 2
-    pixels = raster.pixels[skip_y:, skip_x:]
-    height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
-    pixels = pixels[:height, :width].astype(np.uint16)
-    total = pixels[0::2, 0::2] + pixels[1::2, 0::2] + pixels[0::2, 1::2] + pixels[1::2, 1::2]
-    half = ((total + 2) >> 2).astype(np.uint8)
-    origin = (raster.x0_px + skip_x) // 2, (raster.y0_px + skip_y) // 2
-    return Raster(raster.name, half, *origin, raster.level - 1)
+    height = (raster.pixels.shape[0] - skip_y) // 2
+    width = (raster.pixels.shape[1] - skip_x) // 2
+    x0, y0 = (raster.x0_px + skip_x) // 2, (raster.y0_px + skip_y) // 2
+    stem = f"{raster.name}-{raster.level - 1}-{x0}_{y0}_{x0 + width}_{y0 + height}"
+    path = cache_dir("training", "rasters") / f"{stem}.u8"
+    if not path.exists():
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        with open(temporary, "wb") as stream:
+            for top in range(0, height, BLOCK_ROWS):
+                rows = slice(skip_y + 2 * top, skip_y + 2 * min(height, top + BLOCK_ROWS))
+                block = raster.pixels[rows, skip_x : skip_x + 2 * width]
+                stream.write(half_size(np.asarray(block)).tobytes())
+        os.replace(temporary, path)
+    return Raster(raster.name, np.memmap(path, np.uint8, "r", shape=(height, width, 3)), x0, y0, raster.level - 1)

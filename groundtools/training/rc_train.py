@@ -24,12 +24,14 @@ AVERAGE_DECAY = 0.995
 class RcRecipe:
     """What the classifier's training is determined by.
 
-    half_steps of the steps are taken on views averaged 2 x 2 (a quarter of the cost).
+    The first half_steps are taken on views averaged 2 x 2 (a quarter of the cost); the
+    rest on whole ones with the stem and `frozen` blocks left alone.
     """
 
     seed: int = 1
-    steps: int = 1900
+    steps: int = 1300
     half_steps: int = 1000
+    frozen: int = 3
     batch: int = 32
     peak_rate: float = 1.0e-3
     weight_decay: float = 1e-4
@@ -61,8 +63,11 @@ def train_step(run: Run, views: list[RcView], recipe: RcRecipe) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     images = torch.from_numpy(np.stack([view.image for view in views]))
-    if run.step < recipe.half_steps:
+    is_half = run.step < recipe.half_steps
+    if is_half:
         images = half_size(images)
+    assert isinstance(run.net, RegionNet)
+    run.net.frozen = 0 if is_half else recipe.frozen
     logits = run.net(images.contiguous(memory_format=torch.channels_last))
     label = torch.from_numpy(np.stack([view.label for view in views]))
     loss = functional.binary_cross_entropy_with_logits(logits, label)

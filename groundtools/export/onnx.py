@@ -1,0 +1,80 @@
+"""From trained weights to the ONNX files that fly, with what they are for inside them."""
+
+import io
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from flightsw.errors import ModelError
+from flightsw.vision.catalog import write_atomic
+
+Floats = NDArray[np.float32]
+OPSET = 17
+PARITY = 1e-4  # of the largest output: what onnxruntime may differ from torch
+
+
+def onnx_bytes(
+    net: nn.Module, input_shape: tuple[int, ...], outputs: tuple[str, ...], metadata: Mapping[str, str]
+) -> bytes:
+    """Return a network as one ONNX file, batch normalisation folded, metadata inside."""
+    net = net.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of its own retirement
+        torch.onnx.export(
+            net,
+            (torch.zeros(input_shape),),
+            stream,  # type: ignore[arg-type]
+            input_names=["frame"],
+            output_names=list(outputs),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load_from_string(stream.getvalue())
+    onnx.helper.set_model_props(model, dict(metadata))
+    model.doc_string = "Weights under Apache-2.0; trained on NASA Blue Marble imagery and GSHHG shorelines."
+    model.producer_name = "vinsat"
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+def parity(net: nn.Module, data: bytes, x: Floats) -> float:
+    """Return the largest difference between onnxruntime and torch, over the largest output."""
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    found = session.run(None, {session.get_inputs()[0].name: x})
+    with torch.inference_mode():
+        expected = net.eval()(torch.from_numpy(x))
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    worst = 0.0
+    for ours, theirs in zip(found, expected, strict=True):
+        scale = max(1.0, float(theirs.abs().max()))
+        worst = max(worst, float(np.abs(ours - theirs.numpy()).max()) / scale)
+    return worst
+
+
+def write_onnx(
+    path: Path,
+    net: nn.Module,
+    input_shape: tuple[int, ...],
+    outputs: tuple[str, ...],
+    metadata: Mapping[str, str],
+) -> float:
+    """Write a network once onnxruntime agrees with torch on noise; return the difference.
+
+    Raises ModelError where it does not.
+    """
+    data = onnx_bytes(net, input_shape, outputs, metadata)
+    x = np.random.default_rng(0).normal(0.0, 0.5, input_shape).astype(np.float32)
+    difference = parity(net, data, x)
+    if not difference < PARITY:
+        raise ModelError(f"onnxruntime differs from torch by {difference:.1e}", file=path)
+    write_atomic(path, data)
+    return difference

@@ -1,0 +1,140 @@
+"""How good a landmark detector is behind the gate, on frames it has not seen.
+
+Whole model frames (any yaw, 370-650 km, tilt to 5 deg, clouds in 80 %) go through JPEG,
+the flight preprocessing, the network, the flight decode and the flight pose gate.
+Errors are in pixels of the 4608-px reference camera, four to a model pixel.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from flightsw.vision.catalog import Catalog
+from flightsw.vision.landmarks import decode
+from flightsw.vision.pose import propose_poses
+from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, ld_input, model_frame_from_rgb
+from groundtools.landmarks.regions import Region
+from groundtools.training.clouds import CLEAR_THICKNESS, add_clouds, cloud_thickness, draw_cover
+from groundtools.training.ld_samples import EDGE_PX, LANDMARK_WINDOW_PX, LdSource
+from groundtools.training.metrics import Share
+from groundtools.training.radiometry import develop
+from groundtools.training.views import cut_view, pose_looking_at, project, random_attitude
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Network = Callable[[Floats], tuple[Floats, Floats]]  # (1, 3, H, W) -> heat, offset
+
+TEST_SEED, VALIDATION_SEED = 90_002, 80_002
+FULL_PX = 4.0  # full-resolution pixels a model pixel
+RIGHT_PX = 20.0  # full-resolution: a detection within this is right
+JPEG_QUALITY = 90
+
+
+@dataclass(frozen=True, slots=True)
+class LdFrame:
+    """A frame and its truth: uv_px (K, 2) of the model frame, clear (K,) seen and cloud-free."""
+
+    frame: ModelFrame
+    uv_px: Array
+    clear: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class LdOutcome:
+    """What came of one frame.
+
+    fixed : the gate found a pose; error_px (M,) of the accepted detections, full
+    resolution, axis_px (M, 2) signed; found : right and clear ones; clear : all clear ones;
+    score (M,) their peaks; raw_error_px (K,) of every class's candidate where clear.
+    """
+
+    fixed: bool
+    error_px: Array
+    axis_px: Array
+    score: Array
+    found: int
+    clear: int
+    raw_error_px: Array
+
+
+def draw_frame(rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource) -> LdFrame:
+    """Draw a frame that looks at a place of the region."""
+    attitude = random_attitude(rng)
+    lon = float(np.deg2rad(rng.uniform(region.west_deg, region.east_deg)))
+    lat = float(np.deg2rad(rng.uniform(region.south_deg, region.north_deg)))
+    centre = np.array([MODEL_CAMERA.cx_px, MODEL_CAMERA.cy_px])
+    pose = pose_looking_at(MODEL_CAMERA, lon, lat, centre, attitude)
+    width, height = MODEL_CAMERA.width_px, MODEL_CAMERA.height_px
+    rgb = cut_view(source.at(attitude[0], lat), MODEL_CAMERA, pose, (0, 0, width, height)).astype(np.float32)
+    uv_px = project(MODEL_CAMERA, pose, catalog.p_ecef)
+    with np.errstate(invalid="ignore"):
+        clear = ((uv_px >= EDGE_PX) & (uv_px < np.array([width, height]) - EDGE_PX)).all(axis=1)
+    cover = draw_cover(rng)
+    if cover > 0.0:
+        thickness = cloud_thickness(rng, (height, width), cover, attitude[0] / MODEL_CAMERA.fx_px / 1e3)
+        rgb = add_clouds(rng, rgb, thickness)
+        mean = cv2.blur(thickness, (LANDMARK_WINDOW_PX, LANDMARK_WINDOW_PX))
+        at = uv_px[clear].astype(int)
+        clear[clear] = mean[at[:, 1], at[:, 0]] < CLEAR_THICKNESS
+    rgb = np.clip(develop(rng, rgb) + 0.5, 0, 255).astype(np.uint8)
+    jpeg = simplejpeg.encode_jpeg(rgb, JPEG_QUALITY)
+    return LdFrame(model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg)), uv_px, clear)
+
+
+def judge(sample: LdFrame, network: Network, catalog: Catalog, *, threshold: float) -> LdOutcome:
+    """Return the outcome of a frame."""
+    heat, offset = network(ld_input(sample.frame))
+    found = decode(heat[0], offset[0], sample.frame, threshold=threshold)
+    every = decode(heat[0], offset[0], sample.frame, threshold=0.0)
+    raw = FULL_PX * np.linalg.norm(every.uv_px - sample.uv_px[every.label], axis=1)
+    raw = raw[sample.clear[every.label]]
+    poses = propose_poses(MODEL_CAMERA, found.uv_px, catalog.p_ecef[found.label], found.score)
+    clear = int(sample.clear.sum())
+    if not poses:
+        return LdOutcome(False, np.empty(0), np.empty((0, 2)), np.empty(0), 0, clear, raw)
+    keep = poses[0].inlier
+    label = found.label[keep]
+    axis = FULL_PX * (found.uv_px[keep] - sample.uv_px[label])
+    error = np.nan_to_num(np.linalg.norm(axis, axis=1), nan=1e4)
+    right = int((sample.clear[label] & (error < RIGHT_PX)).sum())
+    return LdOutcome(True, error, axis, found.score[keep], right, clear, raw)
+
+
+@dataclass(frozen=True, slots=True)
+class LdScore:
+    """Figures over frames; px are full-resolution; sigma_px is per axis, robust."""
+
+    frames: int
+    fixed: Share
+    precision: Share
+    recall: Share
+    median_px: float
+    p90_px: float
+    sigma_px: float
+    raw_recall: Share
+    raw_median_px: float
+
+
+def summarise(outcomes: list[LdOutcome]) -> LdScore:
+    """Return the figures of many frames. A frame counts as fixable with 4 clear landmarks."""
+    error = np.concatenate([outcome.error_px for outcome in outcomes])
+    axis = np.concatenate([outcome.axis_px for outcome in outcomes])
+    raw = np.concatenate([outcome.raw_error_px for outcome in outcomes])
+    near = error[error < RIGHT_PX]
+    spread = np.median(np.abs(axis[error < 100.0])) if (error < 100.0).any() else np.nan
+    fixable = [outcome for outcome in outcomes if outcome.clear >= 4]
+    return LdScore(
+        len(outcomes),
+        Share(sum(outcome.fixed for outcome in fixable), len(fixable)),
+        Share(len(near), len(error)),
+        Share(sum(outcome.found for outcome in outcomes), sum(outcome.clear for outcome in outcomes)),
+        float(np.median(error)) if len(error) else float("nan"),
+        float(np.quantile(error, 0.9)) if len(error) else float("nan"),
+        float(1.4826 * spread),
+        Share(int((raw < RIGHT_PX).sum()), len(raw)),
+        float(np.median(raw)) if len(raw) else float("nan"),
+    )
