@@ -30,6 +30,7 @@ CLOUD_STEP_M = 1300.0  # on the ground: clouds are drawn this finely
 CLOUD_HEIGHT_M = 2500.0  # above the ground their shadow falls on
 MAX_SHADOW_M = 12e3
 TILE_ROWS, TILE_COLUMNS = 128, 1152  # of the final sum: small enough to stay in the cache
+P_STEPS = 96.0
 DARK = 2e-3  # a frame with less light than this is black
 
 
@@ -133,25 +134,37 @@ def _towards_sun(
 
 
 def _sum(
-    ground: Pixels, p: Array | Floats, q: Array | Floats, step: int, radiometry: Radiometry,
+    ground: Pixels,
+    p: Array | Floats,
+    q: Array | Floats,
+    step: int,
+    radiometry: Radiometry,
     rng: np.random.Generator,
 ) -> Pixels:
-    """Return ground * P + Q + noise, where P, Q (r, c, 3) have cells of `step` px and one ring."""
+    """Return ground * P + Q + noise, where P, Q (r, c, 3) have cells of `step` px and one ring.
+
+    P is held in steps of 1/P_STEPS and Q in grey levels, both in bytes: eight times
+    faster than floats, and below the noise.
+    """
     out = np.empty_like(ground)
-    p, q = np.asarray(p, np.float32), np.asarray(q, np.float32)
+    p8 = np.clip(np.asarray(p) * P_STEPS + 0.5, 0.0, 255.0).astype(np.uint8)
+    q8 = np.clip(np.asarray(q) + 0.5, 0.0, 255.0).astype(np.uint8)
     for top in range(0, ground.shape[0], TILE_ROWS):
         for left in range(0, ground.shape[1], TILE_COLUMNS):
             tile = ground[top : top + TILE_ROWS, left : left + TILE_COLUMNS]
-            value = cv2.multiply(tile, _cut(p, tile.shape, top, left, step), dtype=cv2.CV_32F)
-            value = cv2.add(value, _cut(q, tile.shape, top, left, step))
-            noise = noise_cut(rng, *tile.shape[:2])
-            out[top : top + TILE_ROWS, left : left + TILE_COLUMNS] = cv2.addWeighted(
-                noise, radiometry.noise_sigma, value, 1.0, 0.0, dtype=cv2.CV_8U
+            value = cv2.multiply(tile, _cut(p8, tile.shape, top, left, step), scale=1.0 / P_STEPS)
+            value = cv2.add(value, _cut(q8, tile.shape, top, left, step))
+            noise = noise_cut(rng, *tile.shape[:2], sigma=radiometry.noise_sigma)
+            cv2.add(
+                value,
+                noise,
+                dst=out[top : top + TILE_ROWS, left : left + TILE_COLUMNS],
+                dtype=cv2.CV_8U,
             )
     return out
 
 
-def _cut(cells: Floats, shape: tuple[int, ...], top: int, left: int, step: int) -> Floats:
+def _cut(cells: Pixels, shape: tuple[int, ...], top: int, left: int, step: int) -> Pixels:
     """Return the part of a ringed cell array that a tile needs, one value a pixel."""
     rows, columns = -(-shape[0] // step), -(-shape[1] // step)
     part = cells[top // step : top // step + rows + 2, left // step : left // step + columns + 2]

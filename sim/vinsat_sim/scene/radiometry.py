@@ -8,7 +8,7 @@ gain L**(1/2.2) on the value, and where shot noise has nearly one sigma at all l
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import cv2
 import numpy as np
@@ -132,19 +132,25 @@ def with_clouds(
     return p * (clear * ground[..., None]), q * (0.3 + 0.7 * clear) + white[..., None]
 
 
+@lru_cache(maxsize=24)
+def _noise_bank(sigma: float) -> NDArray[np.int16]:
+    """Return noise (512, 1536, 3) of `sigma` grey levels, correlated as after demosaicing."""
+    return np.round(_unit_noise() * np.float32(sigma)).astype(np.int16)
+
+
 @cache
-def _noise_bank() -> Floats:
-    """Return unit noise (512, 1536, 3), correlated as a demosaiced sensor's is."""
+def _unit_noise() -> Floats:
     rng = np.random.default_rng(99)
     white = rng.standard_normal(NOISE_BANK_SHAPE, dtype=np.float32)
     soft = cv2.sepFilter2D(white, -1, np.array([0.2, 0.6, 0.2]), np.array([0.2, 0.6, 0.2]))
-    grey = soft.mean(axis=-1, keepdims=True)
-    mixed = soft + 0.8 * grey
+    mixed = soft + 0.8 * soft.mean(axis=-1, keepdims=True)
     return np.asarray(mixed / mixed.std(), dtype=np.float32)
 
 
-def noise_cut(rng: np.random.Generator, height: int, width: int) -> Floats:
-    """Return unit noise (height, width, 3), at most 512 x 1536: a random cut of a bank."""
+def noise_cut(rng: np.random.Generator, height: int, width: int, *, sigma: float) -> NDArray[np.int16]:
+    """Return noise (height, width, 3), at most 512 x 1536, of `sigma` grey levels: a random
+    cut of a bank. sigma is taken in steps of 0.1, so that few banks are made.
+    """
     rows, columns, _ = NOISE_BANK_SHAPE
     y, x = rng.integers(0, rows - height + 1), rng.integers(0, columns - width + 1)
-    return _noise_bank()[y : y + height, x : x + width]
+    return _noise_bank(round(sigma, 1))[y : y + height, x : x + width]
