@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flightsw.vision.catalog import Catalog
 from groundtools.training.evaluate_ld import LdFrame, LdOutcome, Network, judge, summarise
 from groundtools.training.metrics import best_thresholds
 from groundtools.training.rc_net import RegionNet
-from flightsw.vision.catalog import Catalog
 
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.3)
 CLEAN = 0.99  # precision behind the gate that a threshold must keep

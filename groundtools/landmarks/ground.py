@@ -48,9 +48,7 @@ def ground_grid(
     margin = round(margin_m / cell_m)
     columns = round((east - west) / step_lon) + 2 * margin
     rows = round((north - south) / step_lat) + 2 * margin
-    return GroundGrid(
-        west - margin * step_lon, north + margin * step_lat, step_lon, step_lat, columns, rows
-    )
+    return GroundGrid(west - margin * step_lon, north + margin * step_lat, step_lon, step_lat, columns, rows)
 
 
 def read_ground(imagery: Imagery, grid: GroundGrid, *, sea: SeaMode = "flat") -> NDArray[np.uint8]:

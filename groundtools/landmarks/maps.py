@@ -11,7 +11,9 @@ SEAS: tuple[SeaMode, ...] = ("flat", "half", "raw")
 
 
 def build_map(
-    name: str, bounds_deg: tuple[float, float, float, float], imageries: list[tuple[Imagery, tuple[SeaMode, ...]]]
+    name: str,
+    bounds_deg: tuple[float, float, float, float],
+    imageries: list[tuple[Imagery, tuple[SeaMode, ...]]],
 ) -> ReferenceMap:
     """Return the reference map of a place.
 

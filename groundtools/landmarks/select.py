@@ -57,9 +57,7 @@ def select_landmarks(region: Region, imageries: list[Imagery], count: int) -> Se
     return chosen
 
 
-def _spread(
-    region: Region, grid: GroundGrid, candidates: Candidates, count: int, taken: Array
-) -> Selection:
+def _spread(region: Region, grid: GroundGrid, candidates: Candidates, count: int, taken: Array) -> Selection:
     """Return the best candidates that respect separation and quota, given those taken."""
     west, south, east, north = region.bounds_deg
     lonlat = grid.lonlat_deg(candidates.xy_px)

@@ -80,7 +80,9 @@ class RcScore:
     accuracy: float
 
 
-def score(labels: NDArray[np.bool_], probability: NDArray[np.float64], thresholds: NDArray[np.float64]) -> RcScore:
+def score(
+    labels: NDArray[np.bool_], probability: NDArray[np.float64], thresholds: NDArray[np.float64]
+) -> RcScore:
     """Return the figures of probabilities (N, 17) against labels (N, 17)."""
     truth, claimed = labels[:, :-1], probability[:, :-1] >= thresholds[:-1]
     f1 = f1_per_class(truth, claimed)

@@ -115,7 +115,10 @@ def train_ld(
     with reporting("ld", recipe.steps) as report:
         while run.step < recipe.steps:
             crops = [
-                [draw(np.random.default_rng([recipe.seed, run.step, n, k]), name) for k in range(recipe.per_region)]
+                [
+                    draw(np.random.default_rng([recipe.seed, run.step, n, k]), name)
+                    for k in range(recipe.per_region)
+                ]
                 for n, name in enumerate(recipe.regions)
             ]
             for name, value in train_step(run, crops, recipe).items():

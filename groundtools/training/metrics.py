@@ -44,9 +44,7 @@ def f1_per_class(truth: NDArray[np.bool_], claimed: NDArray[np.bool_]) -> NDArra
     return np.where(total > 0, 2.0 * both / np.maximum(total, 1), np.nan)
 
 
-def best_thresholds(
-    truth: NDArray[np.bool_], probability: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def best_thresholds(truth: NDArray[np.bool_], probability: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the threshold (C,) of each class that maximises its F1, smoothed.
 
     The F1 curve of a small set is ragged, so the middle of all thresholds within 0.005

@@ -119,4 +119,6 @@ def half_raster(raster: Raster) -> Raster:
                 block = raster.pixels[rows, skip_x : skip_x + 2 * width]
                 stream.write(half_size(np.asarray(block)).tobytes())
         os.replace(temporary, path)
-    return Raster(raster.name, np.memmap(path, np.uint8, "r", shape=(height, width, 3)), x0, y0, raster.level - 1)
+    return Raster(
+        raster.name, np.memmap(path, np.uint8, "r", shape=(height, width, 3)), x0, y0, raster.level - 1
+    )

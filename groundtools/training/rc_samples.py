@@ -101,9 +101,7 @@ def _place_near(rng: np.random.Generator, region: Region, widened: float) -> tup
     return float(np.deg2rad(lon)), float(np.deg2rad(np.clip(lat, -56.0, 68.0)))
 
 
-def draw_view(
-    rng: np.random.Generator, landmarks: RegionLandmarks, sources: list[list[RcSource]]
-) -> RcView:
+def draw_view(rng: np.random.Generator, landmarks: RegionLandmarks, sources: list[list[RcSource]]) -> RcView:
     """Draw one view: imagery, place, pose, weather and light."""
     variants = sources[rng.integers(len(sources))]
     source = variants[rng.integers(len(variants))]

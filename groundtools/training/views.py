@@ -34,9 +34,7 @@ class Pose:
     cam_from_ecef: Array
 
 
-def near_nadir_pose(
-    lon: float, lat: float, altitude: float, yaw: float, tilt: tuple[float, float]
-) -> Pose:
+def near_nadir_pose(lon: float, lat: float, altitude: float, yaw: float, tilt: tuple[float, float]) -> Pose:
     """Return the pose above (lon, lat), rad, at `altitude` m.
 
     yaw : of image u from east towards south, rad; tilt : small rotations about u and v,

@@ -1,0 +1,149 @@
+"""Train the networks and say how good they are.
+
+`vinsat train rc`, `vinsat train ld --region 33T` (repeat --region to teach several with one
+trunk), `vinsat train evaluate rc|ld`. Runs go on where they were stopped, by any means;
+--fresh starts again. Then `vinsat export`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from groundtools import models_folder
+from groundtools.landmarks.app import default_imagery
+
+app = App(name="train", help="Train the networks and say how good they are.")
+evaluate = App(name="evaluate", help="Judge the shipped networks on frames they have not seen.")
+app.command(evaluate)
+
+Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object.")]
+Imageries = Annotated[list[str] | None, Parameter(help='Like "embedded" or "tiles.tar:flat,raw".')]
+
+
+def _specs(imagery: list[str] | None, sea: str) -> tuple[str, ...]:
+    """Return imagery texts; by default all that is at hand, tiles with their seas."""
+    return tuple(imagery or [one if one == "embedded" else f"{one}:{sea}" for one in default_imagery()])
+
+
+def _one_thread() -> None:
+    """Keep to one core: two runs side by side are quicker than one on two cores."""
+    import cv2
+    import torch
+
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+
+
+@app.command
+def rc(
+    *,
+    steps: int = 1300,
+    half_steps: int = 1000,
+    batch: int = 32,
+    seed: int = 1,
+    imagery: Imageries = None,
+    checkpoint: Path | None = None,
+    fresh: bool = False,
+    models: Path | None = None,
+) -> int:
+    """Train the region classifier; its labels come from the catalogues in the models folder."""
+    from flightsw.vision.catalog import read_catalog
+    from groundtools.landmarks.regions import REGION_IDS
+    from groundtools.training.rc_train import RcRecipe, checkpoint_path, train_rc
+
+    _one_thread()
+    folder = models or models_folder()
+    catalogs = [read_catalog(folder / f"{name}.cat") for name in REGION_IDS]
+    recipe = RcRecipe(
+        seed=seed, steps=steps, half_steps=half_steps, batch=batch, imagery=_specs(imagery, "flat")
+    )
+    path = checkpoint or checkpoint_path()
+    if fresh:
+        path.unlink(missing_ok=True)
+    train_rc(recipe, catalogs, path=path)
+    sys.stderr.write(f"{path}: trained; next: vinsat export rc\n")
+    return 0
+
+
+@app.command
+def ld(
+    *,
+    region: Annotated[list[str], Parameter(help="Region ids, taught together.")],
+    steps: int = 2200,
+    per_region: int = 2,
+    seed: int = 1,
+    imagery: Imageries = None,
+    warm_start: Annotated[str, Parameter(help="Checkpoint whose trunk is taken over.")] = "",
+    checkpoint: Path | None = None,
+    fresh: bool = False,
+    models: Path | None = None,
+) -> int:
+    """Train the landmark detectors of regions."""
+    from flightsw.vision.catalog import read_catalog
+    from groundtools.landmarks.regions import region_by_id
+    from groundtools.training.ld_train import LdRecipe, checkpoint_path, train_ld
+
+    _one_thread()
+    folder = models or models_folder()
+    names = tuple(region_by_id(name).id for name in region)
+    catalogs = {name: read_catalog(folder / f"{name}.cat") for name in names}
+    recipe = LdRecipe(
+        names,
+        seed=seed,
+        steps=steps,
+        per_region=per_region,
+        imagery=_specs(imagery, "flat,raw"),
+        warm_start=warm_start,
+    )
+    path = checkpoint or checkpoint_path(names)
+    if fresh:
+        path.unlink(missing_ok=True)
+    train_ld(recipe, catalogs, path=path)
+    sys.stderr.write(f"{path}: trained; next: vinsat export ld\n")
+    return 0
+
+
+@evaluate.command(name="rc")
+def evaluate_rc(
+    *,
+    frames: int = 600,
+    seed: int = 90_001,
+    imagery: Imageries = None,
+    models: Path | None = None,
+    as_json: Json = False,
+) -> int:
+    """Judge the shipped region classifier on each imagery."""
+    from groundtools.training.report import rc_report
+
+    _one_thread()
+    return _show(rc_report(models or models_folder(), list(_specs(imagery, "flat")), frames, seed), as_json)
+
+
+@evaluate.command(name="ld")
+def evaluate_ld(
+    *,
+    region: list[str] | None = None,
+    frames: int = 60,
+    seed: int = 90_002,
+    imagery: Imageries = None,
+    models: Path | None = None,
+    as_json: Json = False,
+) -> int:
+    """Judge the shipped landmark detectors behind the gate, on each imagery."""
+    from groundtools.training.report import ld_report
+
+    _one_thread()
+    found = ld_report(models or models_folder(), region, list(_specs(imagery, "flat")), frames, seed)
+    return _show(found, as_json)
+
+
+def _show(report: dict[str, object], as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+        return 0
+    for name, figures in report.items():
+        sys.stdout.write(f"{name}: {figures}\n")
+    return 0
