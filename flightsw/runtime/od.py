@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from flightsw.astro.time import Epoch
 from flightsw.camera.load import load_camera
 from flightsw.camera.model import Camera
@@ -13,12 +15,16 @@ from flightsw.estimate.observations import AttitudeTable, GyroTable, Observation
 from flightsw.estimate.solution import Solution
 from flightsw.files import prepare_folder
 from flightsw.runtime.csv_cells import parse_time
+from flightsw.runtime.orbit_file import is_in_orbit
 from flightsw.runtime.products import SOLUTION, write_solution
 from flightsw.runtime.solution_file import read_solution
 from flightsw.runtime.tables import MAX_SPAN_DAYS, read_attitude, read_gyro, read_observations
 
 DAY_S = 86_400.0  # s
+MAX_PRIOR_DAYS = 10.0  # an older prior is off by more than the search can find anew
 GYRO_NOTE = "the gyro file was read and checked; this version does not use rates in the estimate"
+
+PRIOR_NOTE = "the prior contradicts the observations and was left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +86,44 @@ def check_span(knowledge: Knowledge, first: Epoch, last: Epoch) -> None:
     if until is not None and until - last > limit:
         problem = f"--until: {until.utc_iso(0)} is more than {MAX_SPAN_DAYS:g} days after the data"
         raise UsageError(f"{problem}, which end at {last.utc_iso(0)}; give an earlier time")
-    if prior is not None and not -limit < prior.epoch - first < limit:
-        problem = f"{prior.epoch.utc_iso(0)} is more than {MAX_SPAN_DAYS:g} days from the observations"
+    if prior is not None and abs(prior.epoch - first) > MAX_PRIOR_DAYS * DAY_S:
+        problem = f"{prior.epoch.utc_iso(0)} is more than {MAX_PRIOR_DAYS:g} days from the observations"
         raise InputError(problem, field="--prior, epoch_utc", fix="give a prior of about the same time")
 
 
-def determine(observations: Observations, camera: Camera, knowledge: Knowledge) -> Solution:
-    """Return the orbit that the observations determine, or the reason why there is none.
+def determine(
+    observations: Observations, camera: Camera, knowledge: Knowledge
+) -> tuple[Solution, tuple[str, ...]]:
+    """Return the orbit that the observations determine, or the reason why there is none, and notes.
 
+    A prior that contradicts the observations is left out, with a note: where it leads to
+    no state, or to none that is determined while the observations alone determine one.
     Raises UsageError or InputError only where `knowledge` does not belong to the
     observations (`check_span`).
     """
+    notes = () if knowledge.gyro is None else (GYRO_NOTE,)
+    attitude, prior = knowledge.attitude, knowledge.prior
     if len(observations):
-        last = observations.epoch + float(observations.t_s[-1])
-        check_span(knowledge, observations.epoch, last)
-    return estimate_orbit(observations, camera, attitude=knowledge.attitude, prior=knowledge.prior)
+        check_span(knowledge, observations.epoch, observations.epoch + float(observations.t_s[-1]))
+    if prior is None or len(observations) == 0:
+        return estimate_orbit(observations, camera, attitude=attitude), notes
+    if _reaches(prior, observations):
+        solution = estimate_orbit(observations, camera, attitude=attitude, prior=prior)
+        if solution.status.is_determined:
+            return solution, notes
+        alone = estimate_orbit(observations, camera, attitude=attitude)
+        if solution.has_state and not alone.status.is_determined:
+            return solution, notes
+    else:
+        alone = estimate_orbit(observations, camera, attitude=attitude)
+    return alone, (*notes, PRIOR_NOTE)
+
+
+def _reaches(prior: Solution, observations: Observations) -> bool:
+    """Tell whether a prior's orbit still exists at both ends of the observations."""
+    ends = observations.t_s[[0, -1]] + (observations.epoch - prior.epoch)
+    state, covariance = prior.predict(ends)
+    return bool(is_in_orbit(state).all() and np.isfinite(covariance).all())
 
 
 def determine_and_write(
@@ -106,8 +135,7 @@ def determine_and_write(
     inputs: dict[str, Any] | None = None,
 ) -> Outcome:
     """Estimate, and write the products into a folder. Raises as `determine`, `write_solution`."""
-    solution = determine(observations, camera, knowledge)
-    notes = () if knowledge.gyro is None else (GYRO_NOTE,)
+    solution, notes = determine(observations, camera, knowledge)
     given: dict[str, Any] = {
         **(inputs or {}),
         "observations": len(observations),

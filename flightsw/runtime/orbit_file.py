@@ -63,11 +63,11 @@ def sample(solution: Solution, until: Epoch | None) -> Ephemeris:
     t_s = sample_times(solution.first_used_s, solution.last_used_s, until_s)
     start = np.concatenate([solution.r_eci, solution.v_eci])
     state = propagate(solution.forces, solution.epoch, start, solution.drag_scale, t_s).state
-    keep = _unbroken(_is_in_orbit(state))
+    keep = _unbroken(is_in_orbit(state))
     return Ephemeris(solution.epoch, t_s[keep], state[keep], float(t_s[-1]))
 
 
-def _is_in_orbit(state: Array) -> BoolArray:
+def is_in_orbit(state: Array) -> BoolArray:
     """Return the mask (N,) of finite states above the air, within 1 km of height."""
     with np.errstate(invalid="ignore"):
         unit_sphere = np.linalg.norm(state[:, :3] / [WGS84_A, WGS84_A, WGS84_B], axis=1)

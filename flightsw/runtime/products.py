@@ -45,6 +45,9 @@ def write_solution(
     return contents
 
 
-def remove_products(folder: str | os.PathLike[str]) -> None:
-    """Remove the products of an earlier run from a folder. Raises UsageError."""
-    write_together(folder, {}, stale=(SOLUTION, OEM, EPHEMERIS))
+def remove_products(folder: str | os.PathLike[str], *, also: tuple[str, ...] = ()) -> None:
+    """Remove the products of an earlier run from a folder, and files named in `also`.
+
+    Raises UsageError.
+    """
+    write_together(folder, {}, stale=(SOLUTION, OEM, EPHEMERIS, *also))

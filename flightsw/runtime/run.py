@@ -8,12 +8,10 @@ from flightsw.errors import InputError
 from flightsw.files import prepare_folder
 from flightsw.runtime.frame_times import read_frame_times
 from flightsw.runtime.od import Outcome, check_span, determine_and_write, read_knowledge
-from flightsw.runtime.pipeline import run_frames
+from flightsw.runtime.pipeline import OBSERVATIONS, REPORT, run_frames
 from flightsw.runtime.products import remove_products
 from flightsw.runtime.tables import read_observations, write_observations
 from flightsw.vision.preprocess import check_camera
-
-OBSERVATIONS = "observations.csv"
 
 
 def run(
@@ -41,10 +39,12 @@ def run(
     try:
         check_camera(optics, file=camera)
     except InputError:
-        remove_products(folder)
+        remove_products(folder, also=(REPORT,))
         write_observations(folder / OBSERVATIONS, [])
         raise
-    run_frames(Path(frames), optics, Path(models), folder)
+    summary = run_frames(Path(frames), optics, Path(models), folder)
     remove_products(folder)  # of an earlier run: they do not belong to the new observations
     seen = read_observations(folder / OBSERVATIONS)
-    return determine_and_write(folder, seen, optics, knowledge, inputs={"frames": len(files)})
+    counts = {status.name: count for status, count in summary.counts.items()}
+    inputs = {"frames": len(files), "frames_by_status": counts}
+    return determine_and_write(folder, seen, optics, knowledge, inputs=inputs)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.astro.elements import elements_from_state
 from flightsw.astro.eop import default_earth_orientation
 from flightsw.astro.forces import Forces
 from flightsw.astro.time import Epoch
@@ -29,8 +30,8 @@ PARAMETERS = (
     "pointing_x_rad", "pointing_y_rad", "pointing_z_rad",
 )  # fmt: skip
 MAX_BYTES = 4 * MB
-LEAST_RADIUS, MOST_RADIUS = 6.4e6, 9.0e6  # m, of a prior's position
-MOST_SPEED = 12e3  # m/s, of a prior's velocity
+LEAST_RADIUS, MOST_RADIUS = 6.4e6, 9.0e6  # m, of a prior's orbit
+LEAST_SPEED, MOST_SPEED = 5e3, 12e3  # m/s, of a prior's velocity
 SYMMETRY = 1e-9  # of a covariance, in units of its sigmas
 MOST_SIGMA = 1e9  # m, m/s: larger is no knowledge, and overflows when squared
 _FIX = "give a solution.json that `flightsw od` wrote with a state in it"
@@ -178,8 +179,7 @@ def _solution(data: Any) -> Solution:
     if not LEAST_RADIUS < np.linalg.norm(r) < MOST_RADIUS:
         fix = "give metres from the Earth's centre, of a low orbit"
         raise InputError(f"is {np.linalg.norm(r):g} m long", field="r_gcrf_m", fix=fix)
-    if not np.linalg.norm(v) < MOST_SPEED:
-        raise InputError(f"is {np.linalg.norm(v):g} m/s long", field="v_gcrf_m_s", fix="give m/s")
+    _check_orbit(r, v)
     attitude = data.get("attitude")
     attitude = attitude if isinstance(attitude, dict) else {}
     offset = attitude.get("pointing_offset_rad")
@@ -199,6 +199,18 @@ def _solution(data: Any) -> Solution:
         drag_scale=float(_array(data, "drag_scale", ())) if data.get("drag_scale") is not None else 1.0,
         pointing_offset_rad=None if offset is None else _array(attitude, "pointing_offset_rad", (3,)),
     )
+
+
+def _check_orbit(r: Array, v: Array) -> None:
+    """Refuse a state that no satellite stays in. Raises InputError."""
+    speed = float(np.linalg.norm(v))
+    if not LEAST_SPEED < speed < MOST_SPEED:
+        raise InputError(f"is {speed:g} m/s long", field="v_gcrf_m_s", fix="give m/s, of a low orbit")
+    orbit = elements_from_state(np.concatenate([r, v]))
+    low, high = orbit.a * (1.0 - orbit.e), orbit.a * (1.0 + orbit.e)
+    if not (orbit.e < 1.0 and low > LEAST_RADIUS and high < MOST_RADIUS):
+        shown = f"its ends are {low / 1e3:.0f} and {high / 1e3:.0f} km from the Earth's centre"
+        raise InputError(f"with r_gcrf_m is no low orbit: {shown}", field="v_gcrf_m_s", fix=_FIX)
 
 
 def _epoch(data: dict[str, Any], key: str) -> Epoch:

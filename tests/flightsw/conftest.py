@@ -50,4 +50,4 @@ def case_files(write_case: Callable[[KnownCase], tuple[Path, Path]]) -> CaseFile
     """Return the two-pass case that `flightsw selftest` runs."""
     case = known_case()
     observations, camera = write_case(case)
-    return CaseFiles(case, determine(case.observations, case.camera, Knowledge()), observations, camera)
+    return CaseFiles(case, determine(case.observations, case.camera, Knowledge())[0], observations, camera)

@@ -100,6 +100,17 @@ def test_a_prior_carries_one_pass(write_case, case_files, files, tmp_path: Path,
     assert error_at_frames(one_pass, tmp_path / "both") < 500.0  # m
 
 
+@pytest.mark.verifies("RUN-010")
+def test_a_prior_of_another_orbit_is_left_out_with_a_note(files, case_files, tmp_path: Path, capsys) -> None:
+    assert od(files, tmp_path / "first", "--json") == 0
+    data = json.loads(capsys.readouterr().out)
+    data["v_gcrf_m_s"] = [-x for x in data["v_gcrf_m_s"]]  # the same orbit, flown backwards
+    (tmp_path / "prior.json").write_text(json.dumps(data))
+    assert od(files, tmp_path / "second", "--json", "--prior", str(tmp_path / "prior.json")) == 0
+    assert "prior contradicts" in json.loads(capsys.readouterr().out)["notes"][0]
+    assert error_at_frames(case_files.case, tmp_path / "second") < 500.0  # m
+
+
 @pytest.mark.verifies("RUN-009")
 def test_one_pass_is_not_determined_and_leaves_what_it_has(write_case, tmp_path: Path, capsys) -> None:
     assert od(write_case(known_case(passes_s=(0.0,))), tmp_path / "out") == 4

@@ -87,6 +87,8 @@ def test_a_prior_needs_no_more_than_epoch_state_and_covariance(text: str, tmp_pa
         ("r_gcrf_m", [True, 0.0, 0.0], "r_gcrf_m: must be 3 numbers"),
         ("r_gcrf_m", [float("nan"), 0.0, 0.0], "r_gcrf_m: must be finite"),
         ("v_gcrf_m_s", [7.5e6, 0.0, 0.0], "v_gcrf_m_s: is 7.5e+06 m/s long"),
+        ("v_gcrf_m_s", [7.5, 0.0, 0.0], "v_gcrf_m_s: is 7.5 m/s long; give m/s"),
+        ("v_gcrf_m_s", [0.0, 0.0, 7e3], "v_gcrf_m_s: with r_gcrf_m is no low orbit: its ends are"),
         ("epoch_utc", "2026-03-01T12:00:00", "epoch_utc: '2026-03-01T12:00:00' has no zone"),
         ("epoch_utc", 3, "epoch_utc: '' is not an ISO 8601 time"),
         ("status", "FINE", "status: 'FINE' is not a status"),
