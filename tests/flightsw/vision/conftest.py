@@ -1,4 +1,5 @@
 import runpy
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,8 +30,15 @@ def toy_frame(toy, toy_field):
     return toy.render(toy_field, toy.TRUE_POSE)
 
 
+@pytest.fixture(scope="session")
+def toy_set(toy, tmp_path_factory):
+    """Return the toy planet's models folder, not to be written to."""
+    folder = tmp_path_factory.mktemp("toy") / "models"
+    toy.write_models(folder)
+    return folder
+
+
 @pytest.fixture
-def toy_models(toy, tmp_path):
-    """Return a fresh models folder."""
-    toy.write_models(tmp_path / "models")
-    return tmp_path / "models"
+def toy_models(toy_set, tmp_path):
+    """Return a copy of the models folder, to be spoilt."""
+    return Path(shutil.copytree(toy_set, tmp_path / "models"))
