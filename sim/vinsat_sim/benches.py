@@ -1,4 +1,4 @@
-"""Speeds that need a yardstick from the simulation side: propagation against brahe."""
+"""Speeds that need a yardstick from the simulation side: propagation, and the renderer's rays."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,15 @@ from numpy.typing import NDArray
 from flightsw.astro.elements import Elements, state_from_elements
 from flightsw.astro.eop import default_earth_orientation
 from flightsw.astro.forces import Forces
+from flightsw.astro.geodesy import ecef_from_lla, lla_from_ecef
 from flightsw.astro.propagate import propagate
 from flightsw.astro.time import Epoch
-from groundtools.registry import Bench, Check, at_most, noted
+from flightsw.camera.load import load_camera
+from flightsw.camera.nadir import body_from_ecef_nadir
+from groundtools.imagery.mercator import pixel_from_lonlat
+from groundtools.registry import Bench, Check, at_least, at_most, noted
+from vinsat_sim.scenario import SCENARIOS
+from vinsat_sim.scene.grid import ray_grid
 
 Array = NDArray[np.float64]
 
@@ -20,6 +26,10 @@ EVERY_S = 10.0
 REPEATS = 3
 LIMIT_S = 0.5  # with the state-transition matrix, on one core of a recent server processor
 AGREE_M = 1.0  # the same forces must give the same orbit, or the times compare nothing
+LEVEL = 8  # of the map: 611 m per pixel at the equator
+MAP_ERROR_PX = 0.1
+FASTER = 10.0
+CAMERA = load_camera(SCENARIOS / "camera.toml")
 START = Epoch.from_utc("2025-03-20T00:00:00Z")
 ORBIT = Elements(
     a=6_928_137.0, e=0.001, inclination=1.7, raan=0.5, argument_of_perigee=1.0, true_anomaly=0.2
@@ -77,6 +87,38 @@ def _brahe_final(state: Array) -> Array:
     return np.asarray(orbit.current_state())
 
 
+def renderer() -> tuple[Check, ...]:
+    """Time the pixel-to-map table of a frame from a coarse grid of rays, against a ray per pixel."""
+    r_ecef = ecef_from_lla(np.radians(44.0), np.radians(12.0), np.array(550e3))
+    v_ecef = np.array([1000.0, 6000.0, 4000.0])
+    cam_from_ecef = body_from_ecef_nadir(r_ecef, v_ecef)
+
+    def from_grid() -> Array:
+        grid = ray_grid(CAMERA, r_ecef, cam_from_ecef)
+        return grid.upsampled(pixel_from_lonlat(*grid.lonlat(), level=LEVEL) - origin)
+
+    def per_pixel() -> Array:
+        grid = ray_grid(CAMERA, r_ecef, cam_from_ecef, step=1)
+        return pixel_from_lonlat(*grid.lonlat(), level=LEVEL)[1:-1, 1:-1] - origin
+
+    lat, lon, _ = lla_from_ecef(r_ecef)
+    origin = pixel_from_lonlat(lon, lat, level=LEVEL)  # near it, single precision is enough
+    started = time.perf_counter()
+    exact = per_pixel()
+    pixel_s = time.perf_counter() - started  # once: it takes seconds
+    grid_s = _least(from_grid)
+    error_px = float(np.abs(from_grid() - exact).max())
+    return (
+        at_most("largest_error_map_px", error_px, MAP_ERROR_PX, unit="px of 611 m"),
+        at_least("times_faster_than_a_ray_per_pixel", pixel_s / grid_s, FASTER),
+        noted("grid_ms", 1e3 * grid_s),
+        noted("per_pixel_ms", 1e3 * pixel_s),
+    )
+
+
 PROPAGATE = Bench(
     id="propagate", title="6 h of orbit at 20x20 gravity, against brahe in the same run", run=propagation
+)
+RENDERER = Bench(
+    id="renderer", title="where 2304x1296 pixels look: a grid of rays against a ray per pixel", run=renderer
 )
