@@ -37,7 +37,7 @@ class RegionNet(nn.Module):
                     "efficientnet-lite0", weights_path=weights, num_classes=len(CLASSES)
                 )
         else:
-            body = EfficientNet.from_name("efficientnet-lite0", {"num_classes": len(CLASSES)})
+            body = EfficientNet.from_name("efficientnet-lite0", num_classes=len(CLASSES))
         self.body = body
         self.frozen = 0
         nn.init.zeros_(self.body._fc.bias)
