@@ -126,11 +126,6 @@ class JointNet(nn.Module):
         return net
 
 
-def trunk_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the entries of a state dict that do not depend on the regions."""
-    return {key: value for key, value in state.items() if key.startswith("trunk.")}
-
-
 def parameter_groups(net: nn.Module, weight_decay: float) -> Iterator[dict[str, object]]:
     """Yield optimizer groups: weights decay, biases and norms do not."""
     decay = [p for p in net.parameters() if p.ndim > 1]

@@ -16,7 +16,7 @@ from groundtools.imagery.cache import cache_dir
 from groundtools.landmarks.regions import region_by_id
 from groundtools.training.checkpoint import Run
 from groundtools.training.ld_loss import LdBatch, ld_loss, stack
-from groundtools.training.ld_net import JointNet, parameter_groups, trunk_state
+from groundtools.training.ld_net import JointNet, parameter_groups
 from groundtools.training.ld_samples import LdCrop, draw_crop, ld_sources
 from groundtools.training.progress import reporting
 from groundtools.training.schedule import one_cycle
@@ -31,7 +31,7 @@ class LdRecipe:
 
     regions : taught together; per_region : crops of each in a batch; peak_rate : learning
     rate; imagery : specs with their sea variants ("spec:flat,raw"); warm_start :
-    checkpoint whose trunk is taken over ("" : none).
+    checkpoint whose trunk, and heads of the same regions, are taken over.
     """
 
     regions: tuple[str, ...]
@@ -65,12 +65,19 @@ def start_run(recipe: LdRecipe, classes: Mapping[str, int]) -> Run:
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.warm_start:
         state = torch.load(recipe.warm_start, weights_only=True)
-        net.load_state_dict(trunk_state(state["average"] or state["net"]), strict=False)
+        _take_over(net, state["average"] or state["net"])
     optimizer = torch.optim.AdamW(list(parameter_groups(net, recipe.weight_decay)), lr=recipe.peak_rate)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
     run = Run(net, optimizer, plain)
     run.start_average()
     return run
+
+
+def _take_over(net: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Load the trunk, and those heads that both have in the same size."""
+    own = net.state_dict()
+    fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    net.load_state_dict(fits, strict=False)
 
 
 def train_step(run: Run, crops: list[list[LdCrop]], recipe: LdRecipe) -> dict[str, float]:

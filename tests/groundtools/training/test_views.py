@@ -1,14 +1,18 @@
 """Training views: geometry is the camera's, labels are exact, classes are what they say."""
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
 from flightsw.astro.geodesy import ecef_from_lla
-from flightsw.vision.preprocess import MODEL_CAMERA
+from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb, rc_input, rc_normalise
 from groundtools.imagery.mercator import bounds_px, lonlat_from_pixel, pixel_from_lonlat
 from groundtools.training.clouds import cloud_bank, cloud_thickness
 from groundtools.training.ld_samples import CROP_PX, visibility
-from groundtools.training.rasters import Raster
+from groundtools.training.rasters import Raster, half_raster
+from groundtools.training.rc_samples import RC_CAMERA
 from groundtools.training.views import (
     cut_view,
     near_nadir_pose,
@@ -101,3 +105,26 @@ def test_a_landmark_under_cloud_is_neither_wanted_nor_forbidden() -> None:
     visible, ignored = visibility(uv_px, thickness)
     assert visible.tolist() == [True, False, False, False, False]
     assert ignored.tolist() == [False, True, True, False, False]
+
+
+@pytest.mark.verifies("TRN-005")
+def test_the_classifiers_quick_views_bracket_the_flight_path(
+    rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Level 6 is softer, level 7 sharper than a model frame averaged 4 x 4; both are near."""
+    monkeypatch.setenv("VINSAT_CACHE", str(tmp_path))
+    x0, y0, x1, y1 = bounds_px(BOUNDS_DEG, level=8)
+    texture = cv2.GaussianBlur(rng.normal(0.0, 1.0, (y1 - y0, x1 - x0, 3)).astype(np.float32), (0, 0), 3.0)
+    native = Raster("texture", np.clip(120.0 + 300.0 * texture, 0, 255).astype(np.uint8), x0, y0, 8)
+    sharp = half_raster(native)
+    soft = half_raster(sharp)
+    pose = near_nadir_pose(np.deg2rad(14.0), np.deg2rad(42.0), 520e3, 0.7, (0.03, -0.02))
+    frame = cut_view(native, MODEL_CAMERA, pose, (0, 0, 1152, 648))
+    exact = rc_input(model_frame_from_rgb(frame))[0]
+
+    def quick(raster: Raster) -> np.ndarray:
+        return rc_normalise(cut_view(raster, RC_CAMERA, pose, (0, 0, 288, 162))[1:161].astype(np.float32))
+
+    assert quick(soft).std() < exact.std() < quick(sharp).std()
+    for raster in (soft, sharp):
+        assert np.corrcoef(quick(raster).ravel(), exact.ravel())[0, 1] > 0.93
