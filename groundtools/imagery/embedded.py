@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from groundtools.imagery.blocks import Pixels
 from groundtools.imagery.cache import cache_dir, write_atomically
+from groundtools.imagery.fill import fill_water
 from groundtools.imagery.landmask import LandMask
 from groundtools.imagery.mercator import lonlat_from_pixel
-from groundtools.imagery.fill import fill_water
 from groundtools.imagery.pyramid import BLOCK_PX, Pyramid
 from groundtools.imagery.shorelines import ICE, ISLAND, LAKE, LAND, basemap_file, load_shorelines
 
 CREDIT = "NASA Earth Observatory (Blue Marble Next Generation); GSHHG shorelines, Wessel and Smith, LGPL"
-FORMAT = "1"  # of the filled colours in the cache
+FORMAT = "2"  # of the filled colours in the cache
 PAD_PX = 4  # columns repeated beyond 180 deg
 
 
@@ -88,8 +88,9 @@ def _plate_carree_land(width: int, height: int) -> Pixels:
     canvas = np.zeros((2 * height, 2 * width), np.uint8)
     for kinds, colour in (((LAND, ICE), 255), ((LAKE,), 0), ((ISLAND,), 255)):
         rings = shorelines.rings((-180.0, -90.0, 180.0, 90.0), kinds, 5.0)
+        scale = 2.0 * width / 360.0
         points = [
-            np.round((ring.astype(float) * (1, -1) + (180, 90)) * (width / 360.0 * 2.0) - 0.5).astype(np.int32)
+            np.round((ring.astype(float) * (1, -1) + (180, 90)) * scale - 0.5).astype(np.int32)
             for ring in rings
         ]
         cv2.fillPoly(canvas, points, (colour,))

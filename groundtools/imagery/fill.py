@@ -33,7 +33,7 @@ def fill_water(photo: Pixels, weight: NDArray[np.float32]) -> Pixels:
     as far as the finer one lacks weight.
     """
     levels = [(photo.astype(np.float32) * weight[..., None], weight)]
-    while min(levels[-1][1].shape) > 2:
+    while max(levels[-1][1].shape) > 1:
         size = tuple((n + 1) // 2 for n in levels[-1][1].shape[::-1])
         levels.append(
             tuple(cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in levels[-1])  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Land and water, to a quarter of a pixel, for any rectangle of the mercator pyramid.
 
-GSHHG polygons are filled at four times the resolution and averaged (16 grey levels):
+GSHHG polygons are filled at four times the resolution and averaged:
 land, then lakes out of it, then islands in lakes. Blocks are made when first asked for
 and kept on disk; whole blocks of sea or land cost nothing.
 """
@@ -23,7 +23,7 @@ SUPERSAMPLING = 4
 MARGIN_PX = 4  # polygons are cut this far outside a block, so that cuts are never drawn
 SHIFT = 4  # fractional bits of cv2's fixed-point coordinates
 MIN_AREA_PX = 1.0 / 16.0  # smaller islands and lakes are left out: the fill inflates them
-FORMAT = "1"  # of the files in the cache; change it when the drawing changes
+FORMAT = "2"  # of the files in the cache; change it when the drawing changes
 
 
 def _resolution(level: int) -> str:
@@ -50,16 +50,17 @@ def rasterise(x0: int, y0: int, size: int, *, level: int) -> Pixels:
     islands = shorelines.rings(window, (ISLAND,), smallest)
     for rings, colour in ((land, 255), (lakes, 0), (islands, 255)):
         if rings:
-            cv2.fillPoly(canvas, _canvas_points(rings, x0, y0, level), (colour,), shift=SHIFT)
+            points = _canvas_points(rings, x0, y0, level)
+            cv2.fillPoly(canvas, points, (colour,), shift=SHIFT)
+            # The fill covers its whole outline: half of it on average belongs outside.
+            cv2.polylines(canvas, points, isClosed=True, color=(128,), shift=SHIFT)
     low, high = int(canvas.min()), int(canvas.max())
     if low == high:
         return np.full((1, 1, 1), low, np.uint8)
     return np.asarray(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA))[..., None]
 
 
-def _canvas_points(
-    rings: list[NDArray[np.float32]], x0: int, y0: int, level: int
-) -> list[NDArray[np.int32]]:
+def _canvas_points(rings: list[NDArray[np.float32]], x0: int, y0: int, level: int) -> list[NDArray[np.int32]]:
     """Return polygons in cv2's fixed-point coordinates, whose integers are pixel centres."""
     lon, lat = np.deg2rad(np.concatenate(rings).astype(float)).T
     xy = (pixel_from_lonlat(lon, lat, level=level) - (x0, y0)) * SUPERSAMPLING - 0.5

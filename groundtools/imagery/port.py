@@ -23,9 +23,7 @@ class Imagery(Protocol):
     credit: str
     native_level: int
 
-    def read(
-        self, x0: int, y0: int, x1: int, y1: int, *, level: int, sea: SeaMode | None = None
-    ) -> Pixels:
+    def read(self, x0: int, y0: int, x1: int, y1: int, *, level: int, sea: SeaMode | None = None) -> Pixels:
         """Return RGB pixels (y1 - y0, x1 - x0, 3) of a rectangle at `level`, 2 to native.
 
         x wraps around the world, rows beyond its ends are filled. `sea` None is the

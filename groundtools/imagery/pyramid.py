@@ -41,9 +41,7 @@ class Pyramid(ABC):
     def _raw_block(self, level: int, bx: int, by: int) -> Pixels:
         """Return the pictured block (BLOCK_PX, BLOCK_PX, 3), direct_level <= level <= native."""
 
-    def read(
-        self, x0: int, y0: int, x1: int, y1: int, *, level: int, sea: SeaMode | None = None
-    ) -> Pixels:
+    def read(self, x0: int, y0: int, x1: int, y1: int, *, level: int, sea: SeaMode | None = None) -> Pixels:
         """Return RGB pixels of a rectangle: see `Imagery.read`."""
         if not 2 <= level <= self.native_level:
             raise ValueError(f"level must lie in 2..{self.native_level}, got {level}")

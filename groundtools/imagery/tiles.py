@@ -130,9 +130,7 @@ class TileImagery(Pyramid):
     Coarser levels come from the native tiles, decoded at 1/2, 1/4 or 1/8 of their size.
     """
 
-    def __init__(
-        self, source: TileSource, *, name: str, credit: str, mask: LandMask | None = None
-    ) -> None:
+    def __init__(self, source: TileSource, *, name: str, credit: str, mask: LandMask | None = None) -> None:
         native = source.native_level
         super().__init__(name, credit, native_level=native, direct_level=max(2, native - 3), mask=mask)
         self._source = source
@@ -188,7 +186,8 @@ def decode_tile(content: bytes, name: str, side: int = TILE_PX) -> Pixels:
         if content[:2] == b"\xff\xd8":
             pixels = simplejpeg.decode_jpeg(content, min_height=side, min_width=side)
         else:
-            bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+            encoded = np.frombuffer(content or b"\0", np.uint8)
+            bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
             pixels = None if bgr is None else bgr[..., ::-1]
             if pixels is not None and pixels.shape[:2] == (TILE_PX, TILE_PX) and side < TILE_PX:
                 pixels = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)

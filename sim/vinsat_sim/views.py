@@ -122,9 +122,7 @@ def _random_clouds(rng: np.random.Generator) -> CloudField:
 def crop_camera(camera: Camera, window: tuple[int, int, int, int]) -> Camera:
     """Return the camera whose whole image is the window u0, v0, width, height (px) of another."""
     u0, v0, width, height = window
-    return replace(
-        camera, width_px=width, height_px=height, cx_px=camera.cx_px - u0, cy_px=camera.cy_px - v0
-    )
+    return replace(camera, width_px=width, height_px=height, cx_px=camera.cx_px - u0, cy_px=camera.cy_px - v0)
 
 
 def render_view(view: View, window: tuple[int, int, int, int] | None = None) -> Pixels:
@@ -137,8 +135,6 @@ def render_view(view: View, window: tuple[int, int, int, int] | None = None) -> 
     if u0 % ALIGNMENT_PX or v0 % ALIGNMENT_PX or width % 8 or height % 8:
         raise ValueError(f"crop {window} is not aligned to {ALIGNMENT_PX} px")
     camera = crop_camera(REFERENCE_CAMERA, (2 * u0, 2 * v0, 2 * width, 2 * height))
-    pixels = render_frame(
-        view.scene, camera, view.r_ecef, view.cam_from_ecef, view.sun_ecef, seed=view.seed
-    )
+    pixels = render_frame(view.scene, camera, view.r_ecef, view.cam_from_ecef, view.sun_ecef, seed=view.seed)
     content = encode_jpeg(pixels, view.quality)
     return np.asarray(simplejpeg.decode_jpeg(content, min_height=height, min_width=width))

@@ -12,7 +12,7 @@ from flightsw.camera.model import Camera
 from flightsw.camera.project import observe
 from groundtools.imagery import Imagery, SeaMode
 from vinsat_sim.clouds import CloudField
-from vinsat_sim.scene.grid import RayGrid, geodetic_height, ray_grid
+from vinsat_sim.scene.grid import geodetic_height, ray_grid
 from vinsat_sim.scene.ground import ground_pixels
 from vinsat_sim.scene.radiometry import (
     Radiometry,
@@ -69,11 +69,9 @@ def render_frame(
     if lit.max() < DARK:
         ground = np.zeros((camera.height_px, camera.width_px, 3), np.uint8)
         return _sum(ground, np.zeros_like(p), q, grid.step, radiometry, rng)
-    ground = ground_pixels(
-        grid, camera, r_ecef, scene.imagery, tone=tone_table(radiometry), sea=scene.sea
-    )
+    ground = ground_pixels(grid, camera, r_ecef, scene.imagery, tone=tone_table(radiometry), sea=scene.sea)
     if radiometry.saturation != 1.0:
-        p, ground = _desaturated(ground, p, radiometry.saturation)
+        ground = _desaturated(ground, radiometry.saturation)
     if scene.clouds is None:
         step = grid.step
         small_p, small_q = np.asarray(p, np.float32), np.asarray(q, np.float32)
@@ -89,10 +87,11 @@ def render_frame(
     return out
 
 
-def _desaturated(ground: Pixels, p: Array, saturation: float) -> tuple[Array, Pixels]:
+def _desaturated(ground: Pixels, saturation: float) -> Pixels:
+    """Return the ground with its colours drawn towards grey (below 1) or away from it."""
     grey = np.array([0.3, 0.5, 0.2])
     matrix = saturation * np.eye(3) + (1.0 - saturation) * np.ones((3, 1)) * grey
-    return p, np.asarray(cv2.transform(ground, matrix.astype(np.float32)))
+    return np.asarray(cv2.transform(ground, matrix.astype(np.float32)))
 
 
 def _cloud_step(camera: Camera, r_ecef: Array) -> int:
@@ -176,5 +175,7 @@ def _cut(cells: Pixels, shape: tuple[int, ...], top: int, left: int, step: int) 
 def encode_jpeg(rgb: Pixels, quality: int = 90) -> bytes:
     """Return the JPEG (4:2:0) of an RGB frame (h, w, 3)."""
     return bytes(
-        simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), quality=quality, colorspace="RGB", colorsubsampling="420")
+        simplejpeg.encode_jpeg(
+            np.ascontiguousarray(rgb), quality=quality, colorspace="RGB", colorsubsampling="420"
+        )
     )

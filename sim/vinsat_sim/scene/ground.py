@@ -45,11 +45,15 @@ def ground_pixels(
             break
         level -= 1
     source = imagery.read(*low, *high, level=level, sea=sea)
-    if tone is not None:
+    pixels = camera.width_px * camera.height_px
+    before = source.shape[0] * source.shape[1] < pixels  # whichever is less work
+    if tone is not None and before:
         source = cv2.LUT(source, tone)
     where = (xy - low - 0.5).astype(np.float32)  # cv2 counts from pixel centres
     map_x, map_y = grid.upsampled(where[..., 0]), grid.upsampled(where[..., 1])
     out = cv2.remap(source, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    if tone is not None and not before:
+        out = cv2.LUT(out, tone)
     if grid.sees_sky:
         out[grid.upsampled(grid.clearance) < 0.0] = 0
     return np.asarray(out)
