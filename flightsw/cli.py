@@ -9,6 +9,7 @@ network runtime.
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -176,8 +177,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     from flightsw.vision.models import verify_models
 
-    for line in verify_models(Path(arguments.models)):
-        sys.stdout.write(f"{line}\n")
+    _say("".join(f"{line}\n" for line in verify_models(Path(arguments.models))))
     return EXIT_OK
 
 
@@ -186,31 +186,34 @@ def _selftest(arguments: argparse.Namespace) -> int:
 
     results = selftest(models=arguments.models)
     if arguments.json:
-        sys.stdout.write(
-            json.dumps({r.name: {"passed": r.passed, "detail": r.detail} for r in results}) + "\n"
-        )
+        _say(json.dumps({r.name: {"passed": r.passed, "detail": r.detail} for r in results}) + "\n")
     else:
-        for r in results:
-            sys.stdout.write(f"{'ok  ' if r.passed else 'FAIL'} {r.name}: {r.detail}\n")
+        _say("".join(f"{'ok  ' if r.passed else 'FAIL'} {r.name}: {r.detail}\n" for r in results))
     return EXIT_OK if all(r.passed for r in results) else EXIT_INPUT
 
 
 def _report(outcome: "Outcome", arguments: argparse.Namespace) -> int:
     """Say how an estimate ended, and return its exit code."""
     solution = outcome.solution
-    if arguments.json:
-        sys.stdout.write(outcome.text)
-    else:
-        sys.stdout.write(f"{solution.status.name}: {solution.status.value}\n")
-        used = int(solution.used.sum())
-        sys.stdout.write(f"observations: {used} used, {len(solution.used) - used} rejected\n")
-        if solution.has_state:
-            sigma = f"1-sigma position {solution.position_sigma / 1e3:.3f} km"
-            sys.stdout.write(
-                f"orbit at {solution.epoch.utc_iso(3)}: {sigma}, {len(solution.passes)} passes\n"
-            )
-        sys.stdout.write(f"written: {', '.join(outcome.written)} in {ascii(arguments.out)[1:-1]}\n")
+    used, sigma = int(solution.used.sum()), solution.position_sigma / 1e3
+    lines = [outcome.frames] if outcome.frames else []
+    lines.append(f"{solution.status.name}: {solution.status.value}")
+    lines.append(f"observations: {used} used, {len(solution.used) - used} rejected")
+    if solution.has_state:
+        epoch, passes = solution.epoch.utc_iso(3), len(solution.passes)
+        lines.append(f"orbit at {epoch}: 1-sigma position {sigma:.3f} km, {passes} passes")
+    lines.append(f"written: {', '.join(outcome.written)} in {ascii(arguments.out)[1:-1]}")
+    _say(outcome.text if arguments.json else "\n".join(lines) + "\n")
     return EXIT_OK if solution.status.is_determined else EXIT_NOT_DETERMINED
+
+
+def _say(text: str) -> None:
+    """Write to stdout, where somebody still listens."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:  # e.g. `flightsw od ... | head -1`; the files are written all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version() -> str:

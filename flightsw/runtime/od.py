@@ -42,11 +42,15 @@ class Knowledge:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A solution, the text of its solution.json, and the names of the files that were written."""
+    """A solution, the text of its solution.json, the names of the files that were written.
+
+    frames : a sentence on the frames it came from, where there were any.
+    """
 
     solution: Solution
     text: str
     written: tuple[str, ...]
+    frames: str = ""
 
 
 def read_knowledge(

@@ -1,6 +1,7 @@
 """Frames to products: what `flightsw run` does."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from flightsw.camera.load import load_camera
@@ -47,4 +48,5 @@ def run(
     seen = read_observations(folder / OBSERVATIONS)
     counts = {status.name: count for status, count in summary.counts.items()}
     inputs = {"frames": len(files), "frames_by_status": counts}
-    return determine_and_write(folder, seen, optics, knowledge, inputs=inputs)
+    outcome = determine_and_write(folder, seen, optics, knowledge, inputs=inputs)
+    return replace(outcome, frames=summary.sentence, written=(OBSERVATIONS, REPORT, *outcome.written))

@@ -125,6 +125,7 @@ def _pass(epoch: Epoch, p: PassStatistics) -> dict[str, Any]:
         "rms_px": _number(p.rms_px),
         "mean_u_px": _number(p.mean_u_px),
         "mean_v_px": _number(p.mean_v_px),
+        "rival": p.rival,
         "agrees": bool(p.agrees),
     }
 

@@ -175,6 +175,19 @@ def test_an_unwritable_output_folder_is_found_before_the_work(
     assert "cannot be written" in one_line(capsys)
 
 
+def test_a_reader_that_leaves_early_is_no_error(files, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.csv"
+    empty.write_text(files[0].read_text().splitlines()[0] + "\n")
+    entry = "import sys; from flightsw.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", entry, "od", "--observations", str(empty), "--camera", str(files[1])]
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 4
+
+
 @pytest.mark.verifies("RUN-009")
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["od"], ["run", "--frames", "x"], ["verify"]])
 def test_an_incomplete_command_line_is_one_line_and_exit_2(capsys, arguments: list[str]) -> None:
