@@ -14,6 +14,7 @@ from flightsw.astro.time import Epoch
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
 from vinsat_sim.scenario import Scenario
+from vinsat_sim.truth import fly_truth
 
 Array = NDArray[np.float64]
 
@@ -41,14 +42,30 @@ class Arc:
         return np.asarray(camera.cam_from_body @ body)
 
 
-def fly_arc(epoch: Epoch, state_eci: Array, scenario: Scenario) -> Arc:
-    """Return the true arc from a state (6,) at `epoch`, m and m/s."""
-    t_s = np.arange(0.0, scenario.duration_s + 0.5 * scenario.cadence_s, scenario.cadence_s)
+def true_arc(epoch: Epoch, state_eci: Array, scenario: Scenario) -> Arc:
+    """Return the true arc from a state (6,) at `epoch`, m and m/s (about 2 s)."""
+    truth = fly_truth(epoch, state_eci, _instants(scenario))
+    return _lit(epoch, truth.t_s, truth.state_eci, truth.r_ecef, truth.v_inertial_ecef, truth.sun_ecef)
+
+
+def quick_arc(epoch: Epoch, state_eci: Array, scenario: Scenario) -> Arc:
+    """Return the arc within a kilometre of the true one: enough to reject a draw."""
+    t_s = _instants(scenario)
     states = propagate(Forces(), epoch, state_eci, 1.0, t_s).state
-    to_ecef = ecef_from_eci(epoch, t_s)
-    r_ecef = np.einsum("nij,nj->ni", to_ecef, states[:, :3])
-    v_ecef = np.einsum("nij,nj->ni", to_ecef, states[:, 3:])
-    sun_ecef = np.einsum("nij,nj->ni", to_ecef, sun_direction_eci(epoch, t_s))
+    rotation = ecef_from_eci(epoch, t_s)
+    r_ecef, v_ecef, sun_ecef = (
+        np.einsum("nij,nj->ni", rotation, vectors)
+        for vectors in (states[:, :3], states[:, 3:], sun_direction_eci(epoch, t_s))
+    )
+    return _lit(epoch, t_s, states, r_ecef, v_ecef, sun_ecef)
+
+
+def _instants(scenario: Scenario) -> Array:
+    return np.arange(0.0, scenario.duration_s + 0.5 * scenario.cadence_s, scenario.cadence_s)
+
+
+def _lit(epoch: Epoch, t_s: Array, states: Array, r_ecef: Array, v_ecef: Array, sun_ecef: Array) -> Arc:
+    """Return the arc with the Sun's elevation at the sub-satellite points."""
     lat, lon, _ = lla_from_ecef(r_ecef)
-    sin_elevation = np.sum(geodetic_up(lat, lon) * sun_ecef, axis=1)
-    return Arc(epoch, t_s, states, r_ecef, v_ecef, sun_ecef, np.arcsin(np.clip(sin_elevation, -1.0, 1.0)))
+    sine = np.clip(np.sum(geodetic_up(lat, lon) * sun_ecef, axis=1), -1.0, 1.0)
+    return Arc(epoch, t_s, states, r_ecef, v_ecef, sun_ecef, np.arcsin(sine))

@@ -16,7 +16,8 @@ from flightsw.astro.time import Epoch
 from flightsw.camera.model import Camera
 from flightsw.camera.project import observe, over_horizon
 from flightsw.errors import InputError
-from vinsat_sim.demo.arc import Arc, fly_arc
+from vinsat_sim.attitude import draw_offset
+from vinsat_sim.demo.arc import Arc, quick_arc, true_arc
 from vinsat_sim.scenario import OrbitFamily, PassRule, Scenario
 
 Array = NDArray[np.float64]
@@ -60,14 +61,18 @@ def draw(seed: int, scenario: Scenario, camera: Camera, landmarks: dict[str, Arr
     InputError where no draw of many does.
     """
     rng = np.random.default_rng([seed, ORBIT_STREAM])
-    offset_rad = _offset(np.random.default_rng([seed, POINTING_STREAM]), scenario)
+    pointing = np.random.default_rng([seed, POINTING_STREAM])
+    offset_rad = draw_offset(pointing, max_deg=scenario.pointing_offset_max_deg)
     weather = np.random.default_rng([seed, WEATHER_STREAM])
     for count in range(1, MAX_DRAWS + 1):
         family = _family(rng, scenario.orbit)
         epoch, elements = _epoch(rng, scenario), _elements(rng, family)
-        arc = fly_arc(epoch, state_from_elements(elements), scenario)
-        passes = daylit_passes(arc, camera, landmarks, scenario.passes)
-        if passes >= scenario.passes.required:
+        state = state_from_elements(elements)
+        if _passes(quick_arc(epoch, state, scenario), camera, landmarks, scenario) is None:
+            continue
+        arc = true_arc(epoch, state, scenario)
+        passes = _passes(arc, camera, landmarks, scenario)
+        if passes is not None:
             return Draw(
                 seed=seed,
                 draws=count,
@@ -82,6 +87,12 @@ def draw(seed: int, scenario: Scenario, camera: Camera, landmarks: dict[str, Arr
     wanted = f"{scenario.passes.required} daylit passes over places with a detector"
     fix = "ask for fewer, or take models with more detectors"
     raise InputError(f"none of {MAX_DRAWS} orbits makes {wanted}", file="scenario", fix=fix)
+
+
+def _passes(arc: Arc, camera: Camera, landmarks: dict[str, Array], scenario: Scenario) -> int | None:
+    """Return the number of passes, None where they are fewer than the scenario asks for."""
+    count = daylit_passes(arc, camera, landmarks, scenario.passes)
+    return count if count >= scenario.passes.required else None
 
 
 def daylit_passes(arc: Arc, camera: Camera, landmarks: dict[str, Array], rule: PassRule) -> int:
@@ -130,10 +141,3 @@ def _elements(rng: np.random.Generator, family: OrbitFamily) -> Elements:
         argument_of_perigee=rng.uniform(0.0, 2.0 * np.pi),
         true_anomaly=rng.uniform(0.0, 2.0 * np.pi),
     )
-
-
-def _offset(rng: np.random.Generator, scenario: Scenario) -> Array:
-    """Return a rotation vector of uniform direction and length up to the scenario's most, rad."""
-    direction = rng.normal(size=3)
-    length = np.radians(rng.uniform(0.0, scenario.pointing_offset_max_deg))
-    return np.asarray(direction / np.linalg.norm(direction) * length)

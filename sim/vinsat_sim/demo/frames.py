@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from flightsw.astro.time import Epoch
 from flightsw.camera.model import Camera
-from flightsw.camera.nadir import body_from_ecef_nadir
 from groundtools.imagery import open_imagery
+from vinsat_sim.attitude import pointed_attitude
 from vinsat_sim.clouds import cloud_field
 from vinsat_sim.demo.draw import Draw
 from vinsat_sim.scenario import Scenario
@@ -76,14 +76,15 @@ def exposures(drawn: Draw, scenario: Scenario, camera: Camera) -> list[Exposure]
 
 def true_attitude(drawn: Draw, scenario: Scenario, camera: Camera) -> Array:
     """Return cam_from_ecef (N, 3, 3): nadir, a constant offset, and jitter from frame to frame."""
-    from scipy.spatial.transform import Rotation
-
-    rng = np.random.default_rng([drawn.seed, JITTER_STREAM])
     arc = drawn.arc
-    jitter = np.radians(scenario.jitter_deg) * rng.normal(size=(len(arc.t_s), 3))
-    error = Rotation.from_rotvec(jitter) * Rotation.from_rotvec(drawn.offset_rad)
-    body = body_from_ecef_nadir(arc.r_ecef, arc.v_inertial_ecef)
-    return np.asarray(camera.cam_from_body @ error.as_matrix() @ body)
+    return pointed_attitude(
+        arc.r_ecef,
+        arc.v_inertial_ecef,
+        camera,
+        offset=drawn.offset_rad,
+        rng=np.random.default_rng([drawn.seed, JITTER_STREAM]),
+        jitter_deg=scenario.jitter_deg,
+    )
 
 
 def frame_name(epoch: Epoch) -> str:
