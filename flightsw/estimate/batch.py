@@ -16,6 +16,7 @@ from flightsw.estimate.growth import chunk_of_frames
 from flightsw.estimate.initial import Orbit, find_orbit, grow
 from flightsw.estimate.observations import AttitudeTable, Observations
 from flightsw.estimate.orbit_fit import DRAG, OFFSET, SIZE, STATE, Belief, FitSetup
+from flightsw.estimate.rivals import rival_support
 from flightsw.estimate.sightings import Sightings, prepare_sightings
 from flightsw.estimate.solution import Solution, SolverStatistics, Status
 from flightsw.estimate.verdict import judge, pass_statistics
@@ -77,7 +78,8 @@ def estimate_orbit(
     if final is None:
         too_few = len(np.unique(sightings.landmark)) < 2
         return nothing if too_few else replace(nothing, status=Status.NO_ORBIT)
-    return _solution(nothing, sightings, final, prior)
+    rivals = rival_support(sightings, final, setup, rng)
+    return _solution(nothing, sightings, final, rivals, prior)
 
 
 def _attitude_mode(sightings: Sightings, attitude: AttitudeTable | None) -> str:
@@ -146,7 +148,9 @@ def thinned(sightings: Sightings, rng: np.random.Generator) -> Sightings:
     return sightings if keep.all() else sightings.select(keep)
 
 
-def _solution(nothing: Solution, sightings: Sightings, final: FinalFit, prior: Solution | None) -> Solution:
+def _solution(
+    nothing: Solution, sightings: Sightings, final: FinalFit, rivals: IntArray, prior: Solution | None
+) -> Solution:
     """Return the solution with its statistics and its verdict."""
     fit = final.fit
     solver = fit.solver
@@ -166,7 +170,7 @@ def _solution(nothing: Solution, sightings: Sightings, final: FinalFit, prior: S
         sigma_px=sigma_px,
         first_used_s=float(frames[0]) - fit.t_s,
         last_used_s=float(frames[-1]) - fit.t_s,
-        passes=pass_statistics(sightings, final),
+        passes=pass_statistics(sightings, final, rivals),
         solver=SolverStatistics(
             status=solver.status.value,
             iterations=solver.iterations,

@@ -1,9 +1,9 @@
 """The fit that counts: all detections that agree with a found orbit, at full forces.
 
-Starting from the orbit of `initial`, detections are gated twice (40 px, then a few sigma
-of what the fit itself measured), chunk by chunk under the acceptance rule, and fitted
-again until the chosen set no longer changes. The epoch is the frame in the middle of
-the used ones.
+Starting from the orbit of `initial`, detections are gated (25 px, then a few sigma of
+what the fit itself measured), chunk by chunk under the acceptance rule, and fitted again
+until the chosen set no longer changes. Frames whose residuals agree on a shift are left
+out as a whole. The epoch is the frame in the middle of the used ones.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from flightsw.estimate.covariance import Clusters, robust_covariance
 from flightsw.estimate.growth import ACCEPT_COUNT, ACCEPT_SHARE, accept_gate_px, chunk_of_frames
 from flightsw.estimate.initial import Orbit, misfit_px
-from flightsw.estimate.orbit_fit import SIZE, UNIT, Belief, Fit, FitSetup, fit_orbit, moved
+from flightsw.estimate.orbit_fit import (
+    SIZE,
+    UNIT,
+    Belief,
+    Fit,
+    FitSetup,
+    fit_orbit,
+    moved,
+    residual_and_jacobian,
+)
 from flightsw.estimate.sightings import Sightings
 from flightsw.estimate.solver import SolverOptions
 
@@ -22,8 +31,10 @@ Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
 
-WIDE_GATE_PX = 40.0  # at the reference camera, or 6 sigma of the detector
-GATE_SIGMAS = 5.0
+WIDE_GATE_PX = 25.0  # at the reference camera, or 4 sigma of the detector
+GATE_SIGMAS = 4.5
+FRAME_SIGMAS = 4.0  # of a frame's mean residual: beyond, the frame is shifted as a whole
+FRAME_SHARE = 0.2  # of a frame's detections, below which the few that fit do so by chance
 LEAST_GATE_PX, MOST_GATE_PX = 3.0, 60.0
 SMALL_SHARE = 0.5  # of a chunk too small for the acceptance rule
 MAX_ROUNDS = 5
@@ -50,6 +61,25 @@ def agreeing(sightings: Sightings, misfit: Array, gate: Array) -> BoolArray:
     return np.asarray((misfit < gate) & accepted[chunk])
 
 
+def _in_shifted_frame(sightings: Sightings, fit: Fit, chosen: BoolArray) -> BoolArray:
+    """Return the detections (N,) of frames that a common shift spoils.
+
+    The mean whitened residual of the chosen detections of a frame is compared with sigma
+    / sqrt(n), plus a third of sigma that frames may share (pointing jitter, landmarks).
+    """
+    e, _ = residual_and_jacobian(sightings, fit.setup.forces, fit.t_s, fit.x)
+    e = np.where(chosen[:, None], e / sightings.sigma_px[:, None], 0.0)
+    frames = len(sightings.t_s)
+    count = np.bincount(sightings.frame, weights=chosen, minlength=frames)
+    total = np.bincount(sightings.frame, minlength=frames)
+    mean = np.stack([np.bincount(sightings.frame, weights=e[:, k], minlength=frames) for k in (0, 1)])
+    mean = mean / np.maximum(count, 1.0)
+    limit = FRAME_SIGMAS * fit.solver.sigma * np.sqrt(1.0 / np.maximum(count, 1.0) + 0.1)
+    shifted = np.hypot(mean[0], mean[1]) > limit
+    shifted |= (count < FRAME_SHARE * total) & (total >= 4)
+    return np.asarray(shifted[sightings.frame])
+
+
 def _middle_frame(sightings: Sightings, used: BoolArray) -> float:
     """Return the time of the used frame nearest to the middle of the used span."""
     t = sightings.t_s[np.unique(sightings.frame[used])]
@@ -69,10 +99,12 @@ def fit_all(
     for attempt in range(MAX_ROUNDS):
         misfit = misfit_px(sightings, setup.forces, belief.t_s, belief.x)
         if fit is None:
-            gate = np.maximum(WIDE_GATE_PX * unit, 6.0 * sigma)
+            gate = np.maximum(WIDE_GATE_PX * unit, 4.0 * sigma)
         else:
             gate = np.clip(GATE_SIGMAS * fit.solver.sigma * sigma, LEAST_GATE_PX * unit, MOST_GATE_PX * unit)
         now = agreeing(sightings, misfit, gate)
+        if fit is not None:
+            now &= ~_in_shifted_frame(sightings, fit, now)
         if now.sum() < ACCEPT_COUNT:
             return None
         if fit is not None and np.mean(now != used) < 0.002 and now.any():

@@ -158,3 +158,18 @@ def absorb(belief: Belief, chunk: Sightings, forces: Forces, rng: np.random.Gene
     accepted = is_accepted(close) and float(y @ y) < MAX_MAHALANOBIS2
     after = replace(belief, x=x, covariance=root @ np.linalg.solve(information, root.T))
     return Absorbed(after if accepted else belief, close, accepted)
+
+
+def absorb_all(
+    belief: Belief, sightings: Sightings, forces: Forces, rng: np.random.Generator
+) -> tuple[Belief, BoolArray]:
+    """Offer the chunks of one pass to a belief, the richest first; return it and who agrees (N,)."""
+    of_row = chunk_of_frames(sightings)[sightings.frame]
+    inliers = np.zeros(len(sightings), dtype=bool)
+    for k in np.argsort(-np.bincount(of_row), kind="stable"):
+        rows = of_row == k
+        outcome = absorb(belief, sightings.select(rows), forces, rng)
+        if outcome.is_accepted:
+            belief = outcome.belief
+            inliers[rows] = outcome.inliers
+    return belief, inliers

@@ -43,7 +43,7 @@ class PassStatistics:
     start_s, end_s : first and last frame, past the solution's epoch; frames, detections,
     landmarks (distinct) seen; used : detections the orbit rests on; share : used over
     detections; rms_px : of the used, per axis; mean_u_px, mean_v_px : their mean residual;
-    agrees : whether the pass supports the orbit.
+    rival : detections that would as well support another orbit; agrees : whether the pass supports the orbit.
     """
 
     start_s: float
@@ -56,6 +56,7 @@ class PassStatistics:
     rms_px: float
     mean_u_px: float
     mean_v_px: float
+    rival: int
     agrees: bool
 
 

@@ -3,7 +3,8 @@
 A single pass with a coherent shift of all its detections is self-consistent: its orbit
 fits perfectly and is wrong. So an orbit is called determined only when two passes at
 least, more than 20 minutes apart, support it, and its own covariance says that it is
-useful; an earlier determined solution that was weighed in counts as one pass.
+useful; an earlier determined solution that was weighed in counts as one pass. A pass in
+which a rival (see `rivals`) is nearly as strong as the orbit supports nothing.
 """
 
 import numpy as np
@@ -16,13 +17,16 @@ from flightsw.estimate.solution import PassStatistics, Solution, Status
 Array = NDArray[np.float64]
 
 MAX_POSITION_SIGMA = 2_500.0  # m, sqrt(trace) at the last used frame and at epoch
-MIN_PASS_DETECTIONS, MIN_PASS_LANDMARKS = 5, 3
+MIN_PASS_DETECTIONS, MIN_PASS_LANDMARKS, MIN_PASS_FRAMES = 5, 3, 2
+MAX_RIVAL = 0.5  # of a pass's used detections
 MIN_SHARE = 0.25  # of a pass's detections, where three passes or more agree
 MIN_SHARE_OF_TWO = 0.4  # where there are only two: one of them may be shifted as a whole
 
 
-def pass_statistics(sightings: Sightings, final: FinalFit) -> tuple[PassStatistics, ...]:
-    """Return the statistics of every pass, in order of time."""
+def pass_statistics(
+    sightings: Sightings, final: FinalFit, rivals: NDArray[np.intp]
+) -> tuple[PassStatistics, ...]:
+    """Return the statistics of every pass, in order of time; rivals (P,) as `rival_support` gives."""
     of_row = sightings.pass_index[sightings.frame]
     used_row = np.flatnonzero(final.used)
     residual = np.full((len(sightings), 2), np.nan)
@@ -48,10 +52,13 @@ def pass_statistics(sightings: Sightings, final: FinalFit) -> tuple[PassStatisti
                 rms_px=float(np.sqrt(np.mean(e**2))) if len(e) else float("nan"),
                 mean_u_px=float(mean[0]),
                 mean_v_px=float(mean[1]),
+                rival=int(rivals[one_pass]),
                 agrees=bool(
                     used.sum() >= MIN_PASS_DETECTIONS
                     and landmarks >= MIN_PASS_LANDMARKS
+                    and len(np.unique(sightings.frame[used])) >= MIN_PASS_FRAMES
                     and share >= MIN_SHARE
+                    and rivals[one_pass] <= MAX_RIVAL * used.sum()
                 ),
             )
         )
