@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 FIELD_PX = 1024
 FIELDS = 16
 CLOUDY = 0.8  # part of the views with clouds
+SHADOW_REACH_KM = 8.0
 CLEAR_THICKNESS = 0.3  # a landmark counts as cloud-free below this mean thickness
 
 
@@ -68,9 +69,14 @@ def cloud_thickness(
 
 
 def add_clouds(
-    rng: np.random.Generator, rgb: NDArray[np.float32], thickness: NDArray[np.float32]
+    rng: np.random.Generator, rgb: NDArray[np.float32], thickness: NDArray[np.float32], px_km: float
 ) -> NDArray[np.float32]:
-    """Return the view (h, w, 3), 0..255, under clouds."""
+    """Return the view (h, w, 3), 0..255, under clouds and their shadows."""
+    reach_px = rng.uniform(0.0, SHADOW_REACH_KM) / px_km
+    angle = rng.uniform(0.0, 2.0 * np.pi)
+    shift = (round(reach_px * np.sin(angle)), round(reach_px * np.cos(angle)))
+    shadow = np.float32(rng.uniform(0.0, 0.45)) * np.roll(thickness, shift, axis=(0, 1))
+    rgb = rgb * (1.0 - shadow[..., None])
     brightness = rng.uniform(190.0, 255.0)
     tint = brightness + rng.normal(0.0, 3.0, 3)
     opacity = thickness[..., None] * np.float32(rng.uniform(0.85, 1.0))

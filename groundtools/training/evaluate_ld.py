@@ -75,8 +75,9 @@ def draw_frame(rng: np.random.Generator, region: Region, catalog: Catalog, sourc
         clear = ((uv_px >= EDGE_PX) & (uv_px < np.array([width, height]) - EDGE_PX)).all(axis=1)
     cover = draw_cover(rng)
     if cover > 0.0:
-        thickness = cloud_thickness(rng, (height, width), cover, attitude[0] / MODEL_CAMERA.fx_px / 1e3)
-        rgb = add_clouds(rng, rgb, thickness)
+        gsd_km = attitude[0] / MODEL_CAMERA.fx_px / 1e3
+        thickness = cloud_thickness(rng, (height, width), cover, gsd_km)
+        rgb = add_clouds(rng, rgb, thickness, gsd_km)
         mean = cv2.blur(thickness, (LANDMARK_WINDOW_PX, LANDMARK_WINDOW_PX))
         at = uv_px[clear].astype(int)
         clear[clear] = mean[at[:, 1], at[:, 0]] < CLEAR_THICKNESS

@@ -57,8 +57,9 @@ def draw_frames(
         rgb = cut_view(raster, MODEL_CAMERA, pose, (0, 0, size[1], size[0])).astype(np.float32)
         cover, thickness = draw_cover(rng), None
         if cover > 0.0:
-            thickness = cloud_thickness(rng, size, cover, altitude / MODEL_CAMERA.fx_px / 1e3)
-            rgb = add_clouds(rng, rgb, thickness)
+            gsd_km = altitude / MODEL_CAMERA.fx_px / 1e3
+            thickness = cloud_thickness(rng, size, cover, gsd_km)
+            rgb = add_clouds(rng, rgb, thickness, gsd_km)
         if vary:
             rgb = develop(rng, rgb)
         jpeg = simplejpeg.encode_jpeg(np.clip(rgb + 0.5, 0, 255).astype(np.uint8), JPEG_QUALITY)

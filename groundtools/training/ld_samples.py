@@ -23,6 +23,7 @@ from groundtools.training.views import Pose, cut_view, pose_looking_at, project,
 CROP_PX = 256
 EDGE_PX = 6.0  # a landmark nearer to the crop's edge is not asked for
 AIMED = 0.85  # part of the crops aimed at a landmark
+BUSY = 0.6  # part of the crops that are the fuller one of two: more is learnt from each
 NATIVE_LEVEL = 8
 LANDMARK_WINDOW_PX = 21  # 13 km at 620 m/px: where cloud hides a landmark
 NOISE = 6.0  # grey levels
@@ -65,32 +66,39 @@ def ld_sources(region: Region, specs: list[tuple[str, tuple[str, ...]]]) -> list
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class _Aim:
+    """Where a crop looks: pose, altitude (m), latitude (rad), corner, landmarks' pixels."""
+
+    pose: Pose
+    altitude: float
+    lat: float
+    corner: tuple[int, int]
+    uv_px: NDArray[np.float64]
+
+
 def draw_crop(
     rng: np.random.Generator, region: Region, catalog: Catalog, sources: list[list[LdSource]]
 ) -> LdCrop:
     """Draw one crop: imagery, place, pose, weather and light."""
     variants = sources[rng.integers(len(sources))]
     source = variants[rng.integers(len(variants))]
-    uv_frame, pose, altitude, lat = _aim(rng, region, catalog)
-    u0 = int(np.clip(uv_frame[0] - rng.uniform(10, CROP_PX - 10), 0, MODEL_CAMERA.width_px - CROP_PX))
-    v0 = int(np.clip(uv_frame[1] - rng.uniform(10, CROP_PX - 10), 0, MODEL_CAMERA.height_px - CROP_PX))
-    ground = cut_view(source.at(altitude, lat), MODEL_CAMERA, pose, (u0, v0, CROP_PX, CROP_PX))
-    rgb = ground.astype(np.float32)
+    aims = [_aim(rng, region, catalog) for _ in range(2 if rng.uniform() < BUSY else 1)]
+    aim = max(aims, key=lambda one: int(visibility(one.uv_px, None)[0].sum()))
+    window = (*aim.corner, CROP_PX, CROP_PX)
+    rgb = cut_view(source.at(aim.altitude, aim.lat), MODEL_CAMERA, aim.pose, window).astype(np.float32)
     thickness = None
     cover = draw_cover(rng)
     if cover > 0.0:
-        gsd_km = altitude / MODEL_CAMERA.fx_px / 1e3
+        gsd_km = aim.altitude / MODEL_CAMERA.fx_px / 1e3
         thickness = cloud_thickness(rng, (CROP_PX, CROP_PX), cover, gsd_km)
-        rgb = add_clouds(rng, rgb, thickness)
+        rgb = add_clouds(rng, rgb, thickness, gsd_km)
     image = ld_normalise(expose(rng, develop(rng, rgb), noise=NOISE, jpeg=rng.uniform() < 0.8))
-    uv_px = project(MODEL_CAMERA, pose, catalog.p_ecef) - (u0, v0)
-    return LdCrop(image, uv_px, *visibility(uv_px, thickness))
+    return LdCrop(image, aim.uv_px, *visibility(aim.uv_px, thickness))
 
 
-def _aim(
-    rng: np.random.Generator, region: Region, catalog: Catalog
-) -> tuple[NDArray[np.float64], Pose, float, float]:
-    """Return a frame pixel (2,) that looks at a drawn place, the pose, altitude, latitude."""
+def _aim(rng: np.random.Generator, region: Region, catalog: Catalog) -> _Aim:
+    """Draw a place, a pose that sees it somewhere in the frame, and a crop around it."""
     if rng.uniform() < AIMED:
         k = rng.integers(len(catalog))
         lon, lat = catalog.lon_deg[k], catalog.lat_deg[k]
@@ -99,9 +107,12 @@ def _aim(
         lat = rng.uniform(region.south_deg - 1.5, region.north_deg + 1.5)
     lon, lat = float(np.deg2rad(lon)), float(np.deg2rad(lat))
     size = np.array([MODEL_CAMERA.width_px, MODEL_CAMERA.height_px])
-    uv_px = rng.uniform(20.0, size - 20.0)
+    at_px = rng.uniform(20.0, size - 20.0)
     attitude = random_attitude(rng)
-    return uv_px, pose_looking_at(MODEL_CAMERA, lon, lat, uv_px, attitude), attitude[0], lat
+    pose = pose_looking_at(MODEL_CAMERA, lon, lat, at_px, attitude)
+    u0, v0 = np.clip(at_px - rng.uniform(10, CROP_PX - 10, 2), 0, size - CROP_PX).astype(int)
+    uv_px = project(MODEL_CAMERA, pose, catalog.p_ecef) - (u0, v0)
+    return _Aim(pose, attitude[0], lat, (int(u0), int(v0)), uv_px)
 
 
 def visibility(

@@ -114,7 +114,7 @@ def draw_view(rng: np.random.Generator, landmarks: RegionLandmarks, sources: lis
     if cover > 0.0:
         gsd_km = altitude / RC_CAMERA.fx_px / 1e3
         thickness = cloud_thickness(rng, rgb.shape[:2], cover, gsd_km)
-        rgb = add_clouds(rng, rgb, thickness)
+        rgb = add_clouds(rng, rgb, thickness, gsd_km)
     pixels = expose(rng, develop(rng, rgb), noise=NOISE, jpeg=False)
     top = (pixels.shape[0] - RC_SHAPE[0]) // 2
     image = rc_normalise(pixels[top : top + RC_SHAPE[0]].astype(np.float32))
