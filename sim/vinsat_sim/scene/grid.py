@@ -81,10 +81,9 @@ def ray_grid(camera: Camera, r_ecef: Array, cam_from_ecef: Array, *, step: int =
     origin = r_ecef * scale
     a = np.sum(rays * rays, axis=-1)
     b = rays @ origin
-    clearance = b * b - a * (origin @ origin - 1.0)
-    missed = (clearance < 0.0) | (b > 0.0) | unreachable
-    clearance = np.where(missed, np.minimum(clearance, -1e-9), clearance)
-    distance = (-b - np.sqrt(np.maximum(clearance, 0.0))) / a
+    clearance = b * b / a - (origin @ origin - 1.0)  # in Earth radii squared
+    clearance[(b > 0.0) | unreachable] = -0.1
+    distance = (-b - np.sqrt(a * np.maximum(clearance, 0.0))) / a
     unit = origin + distance[..., None] * rays
     unit /= np.linalg.norm(unit, axis=-1, keepdims=True)
     up = unit * scale

@@ -139,7 +139,7 @@ def test_what_is_no_imagery_is_refused_with_the_choices(tmp_path):
         open_imagery(tmp_path / "nothing")
     with pytest.raises(InputError, match="no tiles"):
         open_imagery(tmp_path)
-    with pytest.raises(InputError, match="lacks {y}"):
+    with pytest.raises(InputError, match=r"lacks \{y\}"):
         open_imagery("https://example.org/{z}/{x}.png")
     (tmp_path / "bad.tar").write_bytes(b"not a tar" * 100)
     with pytest.raises(InputError, match=r"bad\.tar"):
