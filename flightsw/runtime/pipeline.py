@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 OBSERVATIONS = "observations.csv"
 REPORT = "frames_report.csv"
 REPORT_COLUMNS = (
-    "file", "time_utc", "status", "regions_tried", "inliers", "landmarks", "dense_peak", "dense_contrast",
-    "detail",
+    "file", "time_utc", "status", "regions_tried", "inliers", "landmarks", "dense_peak", "dense_strength",
+    "dense_contrast", "detail",
 )  # fmt: skip
 MAX_FRAME_BYTES = 100_000_000
 # First bytes of pictures that are not JPEG, with the names people know them by.
@@ -157,7 +157,9 @@ def observation_rows(file: FrameFile, found: Detections) -> list[ObservationRow]
 
 def _report_row(file: FrameFile, result: FrameResult) -> list[object]:
     score = result.score
-    figures = ["", ""] if score is None else [f"{score.peak:.4f}", f"{score.contrast:.2f}"]
+    figures = ["", "", ""]
+    if score is not None:
+        figures = [f"{score.peak:.4f}", f"{score.strength:.2f}", f"{score.contrast:.2f}"]
     landmarks = 0 if result.detections is None else len(result.detections)
     regions = " ".join(result.regions)
     time_utc = file.epoch.utc_iso()

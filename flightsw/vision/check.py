@@ -8,10 +8,13 @@ and correlated with the map's, at the pose and at shifts around it:
     peak      = the largest score within `NEAR` cells of no shift (the pose is not exact)
     ring      = scores at shifts far enough to be other places
     contrast  = (peak - mean(ring)) / std(ring)
+    strength  = peak sqrt(number of valid cells)
 A right pose has a high peak AND stands out from its own surroundings; repetitive
-texture gives the first without the second.
+texture gives the first without the second. Chance reaches a higher peak where little of
+the frame is clear, but never a high strength.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +35,7 @@ NODE = 8  # cells between exactly projected ones; between them linear (error 0.0
 NEAR = 2  # cells, 4.8 km
 RING = (10, 16)  # cells, 24 and 38 km
 MARGIN = 16  # cells of map kept around the view, for the shifts
-FEWEST_CELLS = 3000  # 17,000 km^2
+FEWEST_CELLS = 2000  # 11,500 km^2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class DenseScore:
     contrast: float
     cells: int
     shift: tuple[int, int] = (0, 0)
+
+    @property
+    def strength(self) -> float:
+        """The peak in units of what chance gives, which falls with the root of the cells."""
+        return self.peak * math.sqrt(self.cells)
 
 
 def dense_score(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> DenseScore:

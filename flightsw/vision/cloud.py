@@ -9,7 +9,7 @@ from flightsw.vision.preprocess import ModelFrame
 
 Mask = NDArray[np.bool_]
 
-WASTED = 0.95  # of the frame: what is left is under the 17,000 km^2 that the check needs
+WASTED = 0.95  # of the frame: what is left is about the 11,500 km^2 that the check needs
 DARK = 24  # grey levels: night and a sensor's noise stay below
 FULL = 250  # grey levels
 BRIGHT = 150.0  # grey levels, of a cloud's darkest colour

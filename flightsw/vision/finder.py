@@ -118,7 +118,8 @@ def search_frame(models: Models, frame: ModelFrame, camera: Camera) -> FrameResu
 def is_accepted(models: Models, score: DenseScore) -> bool:
     """Tell whether a dense check passes the manifest's limits (NaN does not)."""
     limits = models.manifest.accept
-    return score.peak >= limits.peak and score.contrast >= limits.contrast
+    enough = score.peak >= limits.peak and score.strength >= limits.strength
+    return enough and score.contrast >= limits.contrast
 
 
 def _regions(models: Models, frame: ModelFrame) -> list[str]:

@@ -90,21 +90,22 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """When a pose counts as a fix: the gate's inliers, then the dense check's two figures.
+    """When a pose counts as a fix: the gate's inliers, then the dense check's three figures.
 
-    See `flightsw.vision.check` for peak and contrast, and docs/design/006 for the choice.
+    See `flightsw.vision.check` for peak, strength and contrast, docs/design/006 for the choice.
     """
 
     min_inliers: int = 4
-    peak: float = 0.18
-    contrast: float = 7.0
+    peak: float = 0.12
+    strength: float = 13.0
+    contrast: float = 8.0
 
     def __post_init__(self) -> None:
         """Refuse limits that accept anything. Raises InputError."""
         if self.min_inliers < 4:
             raise InputError(f"{self.min_inliers} fix no pose", field="min_inliers", fix="give at least 4")
-        if not (0.0 < self.peak < 1.0 and self.contrast > 0.0):
-            raise InputError("accepts anything or nothing", field="peak, contrast", fix=REMAKE)
+        if not (0.0 < self.peak < 1.0 and self.strength > 0.0 and self.contrast > 0.0):
+            raise InputError("accepts anything or nothing", field="peak, strength, contrast", fix=REMAKE)
 
 
 @dataclass(frozen=True, slots=True)
