@@ -40,11 +40,11 @@ def _one_thread() -> None:
 @app.command
 def rc(
     *,
-    steps: int = 1300,
-    half_steps: int = 1000,
+    steps: int = 3000,
     batch: int = 32,
     seed: int = 1,
     imagery: Imageries = None,
+    warm_start: Annotated[str, Parameter(help="Checkpoint whose averaged weights are the start.")] = "",
     checkpoint: Path | None = None,
     fresh: bool = False,
     models: Path | None = None,
@@ -58,7 +58,7 @@ def rc(
     folder = models or models_folder()
     catalogs = [read_catalog(folder / f"{name}.cat") for name in REGION_IDS]
     recipe = RcRecipe(
-        seed=seed, steps=steps, half_steps=half_steps, batch=batch, imagery=_specs(imagery, "flat")
+        seed=seed, steps=steps, batch=batch, imagery=_specs(imagery, "flat"), warm_start=warm_start
     )
     path = checkpoint or checkpoint_path()
     if fresh:

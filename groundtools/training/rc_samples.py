@@ -37,7 +37,7 @@ RC_CAMERA = MODEL_CAMERA.resized(0.25)  # 288 x 162
 MIN_LANDMARKS = 4
 LANDMARK_WINDOW_PX = 5  # of 2.4 km: where cloud hides a landmark
 NEAR, WORLD = 0.12, 0.28  # parts of the views near regions but outside, and anywhere
-WIDENED = 0.3  # regions are widened by this part of their size for partial views
+WIDENED = 0.22  # regions are widened by this part of their size for partial views
 NOISE = 2.0  # grey levels after averaging
 
 

@@ -1,4 +1,4 @@
-"""Training the region classifier: fine-tuning of all layers, half-size views first."""
+"""Training the region classifier: fine-tuning of all layers, resumable at any step."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,30 +13,28 @@ from groundtools.imagery.cache import cache_dir
 from groundtools.training.checkpoint import Run
 from groundtools.training.ld_train import parse_imagery
 from groundtools.training.progress import reporting
-from groundtools.training.rc_net import RegionNet, half_size, parameter_groups
+from groundtools.training.rc_net import RegionNet, parameter_groups
 from groundtools.training.rc_samples import RcView, RegionLandmarks, draw_view, rc_sources
 from groundtools.training.schedule import one_cycle
 
-AVERAGE_DECAY = 0.995
+AVERAGE_DECAY = 0.997
 
 
 @dataclass(frozen=True, slots=True)
 class RcRecipe:
     """What the classifier's training is determined by.
 
-    The first half_steps are taken on views averaged 2 x 2 (a quarter of the cost); the
-    rest on whole ones with the stem and `frozen` blocks left alone.
+    pretrained : start from ImageNet weights; warm_start : or from a checkpoint's average.
     """
 
     seed: int = 1
-    steps: int = 1300
-    half_steps: int = 1000
-    frozen: int = 3
+    steps: int = 3000
     batch: int = 32
     peak_rate: float = 1.0e-3
     weight_decay: float = 1e-4
     imagery: tuple[str, ...] = ("embedded:flat",)
     pretrained: bool = True
+    warm_start: str = ""
 
 
 def checkpoint_path() -> Path:
@@ -47,7 +45,9 @@ def checkpoint_path() -> Path:
 def start_run(recipe: RcRecipe) -> Run:
     """Return the run at step 0."""
     torch.manual_seed(recipe.seed)
-    net = RegionNet(pretrained=recipe.pretrained)
+    net = RegionNet(pretrained=recipe.pretrained and not recipe.warm_start)
+    if recipe.warm_start:
+        net.load_state_dict(torch.load(recipe.warm_start, weights_only=True)["average"])
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(parameter_groups(net, recipe.weight_decay), lr=recipe.peak_rate)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
@@ -63,11 +63,6 @@ def train_step(run: Run, views: list[RcView], recipe: RcRecipe) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     images = torch.from_numpy(np.stack([view.image for view in views]))
-    is_half = run.step < recipe.half_steps
-    if is_half:
-        images = half_size(images)
-    assert isinstance(run.net, RegionNet)
-    run.net.frozen = 0 if is_half else recipe.frozen
     logits = run.net(images.contiguous(memory_format=torch.channels_last))
     label = torch.from_numpy(np.stack([view.label for view in views]))
     loss = functional.binary_cross_entropy_with_logits(logits, label)
