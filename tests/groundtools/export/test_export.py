@@ -77,7 +77,7 @@ def test_a_folder_written_from_networks_is_accepted_whole(tmp_path: Path) -> Non
 def test_thresholds_move_to_a_half() -> None:
     torch.manual_seed(0)
     net = RegionNet(pretrained=False).eval()
-    inputs = np.random.default_rng(0).normal(size=(24, 3, 32, 64)).astype(np.float32)
+    inputs = np.random.default_rng(0).normal(size=(12, 3, 96, 192)).astype(np.float32)
     before = probabilities(net, inputs)
     labels = before > np.quantile(before, 0.6, axis=0)
     best = centre_thresholds(net, labels, before)
