@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flightsw.config import load_toml, parse_toml
@@ -112,6 +112,7 @@ def test_a_toml_file_of_a_gigabyte_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.verifies("RUN-013")
+@settings(deadline=None, derandomize=True)
 @given(st.text(max_size=300))
 def test_any_text_gives_a_value_or_an_input_error(text: str) -> None:
     try:
@@ -121,6 +122,7 @@ def test_any_text_gives_a_value_or_an_input_error(text: str) -> None:
 
 
 @pytest.mark.verifies("RUN-013")
+@settings(deadline=None, derandomize=True)
 @given(st.data())
 def test_any_mutation_of_a_good_file_gives_a_value_or_an_input_error(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(GOOD)))

@@ -13,7 +13,10 @@ from flightsw.runtime.frame_times import read_frame_times
 from flightsw.runtime.tables import read_attitude, read_gyro, read_observations
 
 SAME_FOLDER = settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    derandomize=True,
 )
 
 HEAD = "time_utc,landmark_id,lon_deg,lat_deg,height_m,u_px,v_px,confidence,sigma_px,region"

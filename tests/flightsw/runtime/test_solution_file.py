@@ -119,7 +119,12 @@ def test_what_is_no_solution_is_refused(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.verifies("RUN-013")
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=200,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    derandomize=True,
+)
 @given(data=st.data())
 def test_a_mutated_prior_gives_a_solution_or_an_input_error(
     tmp_path: Path, text: str, data: st.DataObject
