@@ -20,6 +20,7 @@ Floats = NDArray[np.float32]
 
 STRIDE = 4
 HEAT_SHAPE = (LD_SHAPE[0] // STRIDE, LD_SHAPE[1] // STRIDE)  # 164 x 288 cells
+NEVER = np.float32(-60.0)  # a logit
 OFFSET_LIMIT = 2.0  # cells: what an offset beyond it means was never taught
 
 
@@ -48,14 +49,13 @@ def decode(heat: Floats, offset: Floats, frame: ModelFrame, *, threshold: float)
 
     heat (K, 164, 288) : logits; offset (2, 164, 288) : from the cell's centre to the
     landmark, cells (u, v). Cells of the padding below the frame, and those where the
-    user's camera does not reach, have no candidate.
+    user's camera does not reach, have no candidate: they are overwritten in `heat`.
     """
-    rows = MODEL_CAMERA.height_px // STRIDE
-    flat = heat[:, :rows].reshape(len(heat), -1)
-    centre = STRIDE // 2
+    centre, rows = STRIDE // 2, MODEL_CAMERA.height_px // STRIDE
+    heat[:, rows:] = NEVER  # in place: a copy of the maps is 19 MB
     if not frame.valid.all():
-        reached = frame.valid[centre::STRIDE, centre::STRIDE].reshape(-1)
-        flat = np.where(reached, flat, np.float32(-60.0))
+        heat[:, :rows][:, ~frame.valid[centre::STRIDE, centre::STRIDE]] = NEVER
+    flat = heat.reshape(len(heat), -1)
     best = flat.argmax(axis=1)
     score = sigmoid(flat[np.arange(len(flat)), best])
     keep = np.flatnonzero(score >= threshold)

@@ -132,9 +132,16 @@ def rc_input(frame: ModelFrame) -> NDArray[np.float32]:
 
 def ld_normalise(rgb: Bytes) -> NDArray[np.float32]:
     """Return (3, h, w) float32 in -0.5..0.5 of (h, w, 3) uint8: v / 255 - 0.5."""
-    return np.ascontiguousarray(
-        rgb.transpose(2, 0, 1).astype(np.float32) * np.float32(1.0 / 255.0) - np.float32(0.5)
-    )
+    out = np.empty((3, *rgb.shape[:2]), np.float32)
+    _ld_normalise_into(out, rgb)
+    return out
+
+
+def _ld_normalise_into(out: NDArray[np.float32], rgb: Bytes) -> None:
+    """Fill (3, h, w): plane by plane, so that no second copy of the frame is made."""
+    for plane, channel in zip(out, rgb.transpose(2, 0, 1)):
+        np.multiply(channel, np.float32(1.0 / 255.0), out=plane, dtype=np.float32)
+        plane -= np.float32(0.5)
 
 
 def ld_input(frame: ModelFrame) -> NDArray[np.float32]:
@@ -144,7 +151,7 @@ def ld_input(frame: ModelFrame) -> NDArray[np.float32]:
     (u, v) of the model frame), then 8 rows of 0 (mid-grey) so that 16 divides the height.
     """
     out = np.zeros((1, 3, *LD_SHAPE), np.float32)
-    out[0, :, : frame.rgb.shape[0]] = ld_normalise(frame.rgb)
+    _ld_normalise_into(out[0, :, : frame.rgb.shape[0]], frame.rgb)
     return out
 
 

@@ -5,6 +5,8 @@ What a model is for travels inside it as metadata (`vinsat.*` keys, see `onnx_me
 so that weights cannot be given another region's class order.
 """
 
+import ctypes
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +20,22 @@ from flightsw.vision.catalog import REPLACE
 
 Floats = NDArray[np.float32]
 MAX_THREADS = 4
+M_MMAP_THRESHOLD = -3  # of glibc's mallopt
+LARGE_BYTES = 1 << 20
+
+
+@functools.cache
+def return_large_blocks() -> bool:
+    """Make glibc give blocks of 1 MB and more back to the system as soon as they are free.
+
+    By default it learns to keep them: after some frames the program held 215 MB, of which
+    it used 83. Costs a fifth of a network's time in page faults. Returns whether it worked
+    (another C library: no).
+    """
+    try:
+        return bool(ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BYTES))
+    except (OSError, AttributeError):
+        return False
 
 
 class Session:
@@ -35,6 +53,7 @@ class Session:
         threads: int = 1,
     ) -> None:
         """Load ONNX bytes; ModelError names `path` when they are not the expected network."""
+        return_large_blocks()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = max(1, min(threads, MAX_THREADS, os.cpu_count() or 1))
         options.inter_op_num_threads = 1

@@ -79,27 +79,34 @@ def search(
     z = np.conj(((uv_px[:, 0] - camera.cx_px) + 1j * (uv_px[:, 1] - camera.cy_px)) / camera.fx_px)
     bend = z * np.abs(z) ** 2 / (2.0 * WGS84_A)
     first, height, turn = _hypotheses(camera, ground, z, bend, altitude)
-    votes, agree = [], []
-    for start in range(0, len(first), BLOCK):
-        part = slice(start, start + BLOCK)
-        h, i = height[part, None], first[part]
-        seen = turn[part, None] * h * ((z + h * bend) - (z + h * bend)[np.arange(len(i)), i, None])
-        miss = np.abs(ground - ground[i, None] - seen)
-        good = miss < tolerance_px / camera.fx_px * h
-        agree.append(good)
-        # Closer agreement counts more, so that equal counts are ordered sensibly.
-        votes.append((good * (1.0 - 0.5 * miss / (tolerance_px / camera.fx_px * h))).sum(axis=1))
-    if not votes:
+    parts = [slice(start, start + BLOCK) for start in range(0, len(first), BLOCK)]
+    judged = [
+        _vote(ground, z, bend, first[part], height[part], turn[part], tolerance_px / camera.fx_px)
+        for part in parts
+    ]
+    if not judged:
         return np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros((0, len(uv_px)), bool)
-    supporters = np.concatenate(agree)
-    chosen = _distinct(np.concatenate(votes), supporters, count)
-    h = height[chosen]
-    nadir = (
-        ground[first[chosen]]
-        - turn[chosen] * h * (z + h[:, None] * bend)[np.arange(len(chosen)), first[chosen]]
-    )
+    supporters = np.concatenate([agree for agree, _ in judged])
+    chosen = _distinct(np.concatenate([votes for _, votes in judged]), supporters, count)
+    i, h = first[chosen], height[chosen]
+    nadir = ground[i] - turn[chosen] * h * (z[i] + h * bend[i])
     r_ecef, cam_from_ecef = _nadir_poses(plane, nadir, h, turn[chosen])
     return r_ecef, cam_from_ecef, supporters[chosen]
+
+
+def _vote(
+    ground: Complex, z: Complex, bend: Complex, first: Indices, height: Array, turn: Complex, limit: float
+) -> tuple[NDArray[np.bool_], Array]:
+    """Return who agrees with each hypothesis (M, K), and its votes (M,); limit in rad.
+
+    Closer agreement counts more, so that equal counts are ordered sensibly.
+    """
+    h = height[:, None]
+    straight = z + h * bend
+    seen = turn[:, None] * h * (straight - straight[np.arange(len(first)), first, None])
+    miss = np.abs(ground - ground[first, None] - seen) / (limit * h)
+    agrees = miss < 1.0
+    return agrees, np.where(agrees, 1.0 - 0.5 * miss, 0.0).sum(axis=1)
 
 
 def _hypotheses(
