@@ -24,7 +24,7 @@ from flightsw.estimate.orbit_fit import (
     moved,
     residual_and_jacobian,
 )
-from flightsw.estimate.sightings import Sightings
+from flightsw.estimate.sightings import Sightings, numbered
 from flightsw.estimate.solver import SolverOptions
 
 Array = NDArray[np.float64]
@@ -38,6 +38,7 @@ FRAME_SHARE = 0.2  # of a frame's detections, below which the few that fit do so
 LEAST_GATE_PX, MOST_GATE_PX = 3.0, 60.0
 SMALL_SHARE = 0.5  # of a chunk too small for the acceptance rule
 MAX_ROUNDS = 5
+SETTLED = 0.002  # of the detections: fewer changes and the chosen set is final
 ANYWHERE = np.array([5e6, 5e6, 5e6, 4e3, 4e3, 4e3])  # m, m/s: sigma of a low orbit of any kind
 
 
@@ -53,12 +54,23 @@ class FinalFit:
 def agreeing(sightings: Sightings, misfit: Array, gate: Array) -> BoolArray:
     """Return the detections (N,) within `gate` px that lie in chunks which pass the rule."""
     chunk = chunk_of_frames(sightings)[sightings.frame]
-    count = np.bincount(chunk)
-    close = np.bincount(chunk, weights=misfit < accept_gate_px(sightings))
-    share = close / np.maximum(count, 1)
+    count = np.bincount(chunk).astype(np.float64)
+    close = np.bincount(chunk, weights=(misfit < accept_gate_px(sightings)).astype(np.float64))
+    share = close / np.maximum(count, 1.0)
     accepted = (close >= ACCEPT_COUNT) & (share >= ACCEPT_SHARE)
     accepted |= (close >= 2) & (share >= SMALL_SHARE)
     return np.asarray((misfit < gate) & accepted[chunk])
+
+
+def _chosen(sightings: Sightings, belief: Belief, fit: Fit | None, setup: FitSetup) -> BoolArray:
+    """Return the detections (N,) to fit next; `fit` is the last one on the same belief."""
+    unit, sigma = sightings.pixel_unit, sightings.sigma_px
+    misfit = misfit_px(sightings, setup.forces, belief.t_s, belief.x)
+    if fit is None:
+        return agreeing(sightings, misfit, np.maximum(WIDE_GATE_PX * unit, 4.0 * sigma))
+    gate = np.clip(GATE_SIGMAS * fit.solver.sigma * sigma, LEAST_GATE_PX * unit, MOST_GATE_PX * unit)
+    now = agreeing(sightings, misfit, gate)
+    return now & ~_in_shifted_frame(sightings, fit, now)
 
 
 def _in_shifted_frame(sightings: Sightings, fit: Fit, chosen: BoolArray) -> BoolArray:
@@ -70,12 +82,11 @@ def _in_shifted_frame(sightings: Sightings, fit: Fit, chosen: BoolArray) -> Bool
     e, _ = residual_and_jacobian(sightings, fit.setup.forces, fit.t_s, fit.x)
     e = np.where(chosen[:, None], e / sightings.sigma_px[:, None], 0.0)
     frames = len(sightings.t_s)
-    count = np.bincount(sightings.frame, weights=chosen, minlength=frames)
-    total = np.bincount(sightings.frame, minlength=frames)
-    mean = np.stack([np.bincount(sightings.frame, weights=e[:, k], minlength=frames) for k in (0, 1)])
-    mean = mean / np.maximum(count, 1.0)
+    count = np.bincount(sightings.frame, weights=chosen.astype(np.float64), minlength=frames)
+    total = np.bincount(sightings.frame, minlength=frames).astype(np.float64)
+    total_u, total_v = (np.bincount(sightings.frame, weights=e[:, k], minlength=frames) for k in (0, 1))
     limit = FRAME_SIGMAS * fit.solver.sigma * np.sqrt(1.0 / np.maximum(count, 1.0) + 0.1)
-    shifted = np.hypot(mean[0], mean[1]) > limit
+    shifted: BoolArray = np.hypot(total_u, total_v) > limit * np.maximum(count, 1.0)
     shifted |= (count < FRAME_SHARE * total) & (total >= 4)
     return np.asarray(shifted[sightings.frame])
 
@@ -94,30 +105,24 @@ def fit_all(
     prior : an earlier solution to weigh in; pass_bias_fraction : sigma of a bias common to
     a pass, as a fraction of the measured sigma.
     """
-    unit, sigma = sightings.pixel_unit, sightings.sigma_px
-    belief, used, fit = orbit.belief, np.zeros(len(sightings), dtype=bool), None
-    for attempt in range(MAX_ROUNDS):
-        misfit = misfit_px(sightings, setup.forces, belief.t_s, belief.x)
-        if fit is None:
-            gate = np.maximum(WIDE_GATE_PX * unit, 4.0 * sigma)
-        else:
-            gate = np.clip(GATE_SIGMAS * fit.solver.sigma * sigma, LEAST_GATE_PX * unit, MOST_GATE_PX * unit)
-        now = agreeing(sightings, misfit, gate)
-        if fit is not None:
-            now &= ~_in_shifted_frame(sightings, fit, now)
+    belief, used = orbit.belief, np.zeros(len(sightings), dtype=bool)
+    fit: Fit | None = None
+    options = SolverOptions(max_iterations=12, first_iteration=4, tolerance=0.05)
+    for _ in range(MAX_ROUNDS):
+        now = _chosen(sightings, belief, fit, setup)
         if now.sum() < ACCEPT_COUNT:
             return None
-        if fit is not None and np.mean(now != used) < 0.002 and now.any():
+        if fit is not None and np.mean(now != used) < SETTLED:
             break
         used = now
         belief = moved(belief, sightings, setup.forces, _middle_frame(sightings, used))
         full = with_prior(_with_bounds(setup, belief), prior, sightings, belief.t_s)
-        options = SolverOptions(
-            max_iterations=25, first_iteration=4 if attempt == 0 else 8, tolerance=2e-3
-        )
         fit = fit_orbit(sightings.select(used), belief.t_s, belief.x, full, options)
+        options = SolverOptions(max_iterations=8, first_iteration=8, tolerance=0.05)
         belief = fit.belief()
     assert fit is not None
+    polish = SolverOptions(max_iterations=25, first_iteration=8, tolerance=2e-3)
+    fit = fit_orbit(sightings.select(used), fit.t_s, fit.x, fit.setup, polish)
     return FinalFit(fit, used, _covariance(sightings.select(used), fit, pass_bias_fraction))
 
 
@@ -140,10 +145,10 @@ def with_prior(setup: FitSetup, prior: Belief | None, sightings: Sightings, t_s:
     known = np.flatnonzero(np.diag(there.covariance) > 0.0)
     mean, information = setup.prior_mean.copy(), setup.prior_information.copy()
     block = there.covariance[np.ix_(known, known)]
-    d = np.sqrt(np.diag(block))
+    d = np.outer(np.sqrt(np.diag(block)), np.sqrt(np.diag(block)))
     mean[known] = there.x[known]
     information[known, :] = information[:, known] = 0.0
-    information[np.ix_(known, known)] = np.linalg.pinv(block / np.outer(d, d), hermitian=True) / np.outer(d, d)
+    information[np.ix_(known, known)] = np.linalg.pinv(block / d, hermitian=True) / d
     return FitSetup(setup.forces, setup.free, mean, information)
 
 
@@ -152,11 +157,10 @@ def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Ar
     free, solver = fit.setup.free, fit.solver
     unit = UNIT[free]
     pass_of = sightings.pass_index[sightings.frame]
-    pair = np.stack([pass_of, sightings.landmark])
     clusters = Clusters(
         frame=sightings.frame,
-        landmark=_numbered(np.unique(pair, axis=1, return_inverse=True)[1]),
-        one_pass=_numbered(np.unique(pass_of, return_inverse=True)[1]),
+        landmark=numbered(np.stack([pass_of, sightings.landmark]), axis=1),
+        one_pass=numbered(pass_of),
     )
     pointing_px = sightings.camera.fx_px * sightings.attitude_sigma[sightings.frame]
     part = robust_covariance(
@@ -173,7 +177,3 @@ def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Ar
     full = np.zeros((SIZE, SIZE))
     full[np.ix_(free, free)] = part * np.outer(unit, unit)
     return full
-
-
-def _numbered(inverse: IntArray) -> IntArray:
-    return np.asarray(inverse, dtype=np.intp).reshape(-1)

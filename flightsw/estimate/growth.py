@@ -17,7 +17,7 @@ from flightsw.astro.propagate import Forces
 from flightsw.camera.project import ray_from_pixel
 from flightsw.estimate.orbit_fit import Belief, moved, residual_and_jacobian, states_at
 from flightsw.estimate.residuals import camera_attitude
-from flightsw.estimate.sightings import Sightings, split_by_gap
+from flightsw.estimate.sightings import Sightings, numbered, split_by_gap
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -49,8 +49,7 @@ def chunk_of_frames(sightings: Sightings) -> IntArray:
         return group
     starts = sightings.t_s[np.searchsorted(group, group)]
     part = np.floor((sightings.t_s - starts) / CHUNK_LENGTH).astype(np.intp)
-    _, index = np.unique(np.stack([group, part]), axis=1, return_inverse=True)
-    return index.astype(np.intp).reshape(-1)
+    return numbered(np.stack([group, part]), axis=1)
 
 
 def accept_gate_px(sightings: Sightings) -> Array:
@@ -139,7 +138,7 @@ def absorb(belief: Belief, chunk: Sightings, forces: Forces, rng: np.random.Gene
             e, jacobian = line_of_sight_residual(chunk, forces, belief.t_s, x)
             a = jacobian @ root
         e, a = e / sigma[:, None], a / sigma[:, None, None]
-        bad = ~np.isfinite(e).all(axis=1)
+        bad: BoolArray = np.isnan(e).any(axis=1).reshape(-1)
         e, a = np.where(bad[:, None], np.nan, e), np.where(bad[:, None, None], 0.0, a)
         gate = np.maximum(gate_px * unit, 2.5 * sigma) / sigma
         trial = _proposals(e, a, y, rng)

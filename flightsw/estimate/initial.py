@@ -48,12 +48,13 @@ HYPOTHESIS_GATE_PX = 120.0
 LAST_RESORT_PASSES, LAST_RESORT_ROWS, LAST_RESORT_GATE_PX = 4, 4, 300.0
 LOCAL_GATES_PX = (400.0, 200.0, 80.0, 40.0, 20.0)
 CIRCULAR_SIGMA = 200.0  # m/s, each of climb and of speed minus circular speed
-HYPOTHESES_PER_PASS = 5
+HYPOTHESES_PER_PASS = 4
 SEEDS = 8  # local orbits that are grown, at most
 GOOD_SHARE = 0.85  # of all detections explained, over two passes or more: no need to look on
 SEED_INFLATION, JOINT_INFLATION = 9.0, 4.0  # of a fit's covariance before it gates others
 FRAMES_PER_PASS = 60  # resected, at most; evenly chosen
 MIN_LOCAL_INLIERS = 5
+LOCAL_SHARE = 0.6  # of the near detections that the first gate of a local fit should hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +111,20 @@ def fit_pass(sightings: Sightings, hypothesis: Hypothesis, setup: FitSetup) -> O
     x = np.concatenate([hypothesis.state, setup.prior_mean[6:]])
     free = np.intersect1d(setup.free, np.concatenate([STATE, OFFSET]))
     fit: Fit | None = None
-    for step, gate_px in enumerate(LOCAL_GATES_PX):
-        gate = np.maximum(gate_px * near.pixel_unit, 2.5 * near.sigma_px)
-        close = misfit_px(near, forces, t_s, x) < gate
+    misfit = misfit_px(near, forces, t_s, x)
+    wide = [g for g in LOCAL_GATES_PX if np.mean(misfit < g * near.pixel_unit) >= LOCAL_SHARE]
+    for gate_px in LOCAL_GATES_PX[LOCAL_GATES_PX.index(min(wide)) if wide else 0 :]:
+        close = misfit < np.maximum(gate_px * near.pixel_unit, 2.5 * near.sigma_px)
         if close.sum() < MIN_LOCAL_INLIERS:
             return None
         mean, information = circular_information(x[:6])
         mean[6:] = setup.prior_mean[6:]
         information = information + setup.prior_information * _beyond_state()
-        local = FitSetup(forces, free, mean, information)
-        options = SolverOptions(max_iterations=10, first_iteration=4 if step == 0 else 8, tolerance=1e-2)
-        fit = fit_orbit(near.select(close), t_s, x, local, options)
+        options = SolverOptions(max_iterations=8, first_iteration=4 if fit is None else 8, tolerance=0.05)
+        fit = fit_orbit(near.select(close), t_s, x, FitSetup(forces, free, mean, information), options)
         x = fit.x
-    close = misfit_px(near, forces, t_s, x) < accept_gate_px(near)
+        misfit = misfit_px(near, forces, t_s, x)
+    close = misfit < accept_gate_px(near)
     if fit is None or not is_accepted(close) or not _is_plausible(x):
         return None
     inliers = np.zeros(len(sightings), dtype=bool)
@@ -184,7 +186,7 @@ def grow(sightings: Sightings, seed: Orbit, setup: FitSetup, rng: np.random.Gene
 
 def refit(sightings: Sightings, belief: Belief, setup: FitSetup) -> Fit:
     """Fit the orbit to given detections, starting robust: they are gated already."""
-    options = SolverOptions(max_iterations=8, first_iteration=8, tolerance=0.05)
+    options = SolverOptions(max_iterations=5, first_iteration=8, tolerance=0.2)
     return fit_orbit(sightings, belief.t_s, belief.x, setup, options)
 
 

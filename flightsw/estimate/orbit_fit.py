@@ -75,9 +75,7 @@ class Fit:
         return Belief(self.t_s, self.x, self.covariance(inflation))
 
 
-def states_at(
-    sightings: Sightings, forces: Forces, t_s: float, x: Array
-) -> tuple[Array, Array]:
+def states_at(sightings: Sightings, forces: Forces, t_s: float, x: Array) -> tuple[Array, Array]:
     """Return the states (F, 6) at all frames and d(state)/d(r, v, drag) (F, 6, 7)."""
     trajectory = propagate(
         forces, sightings.epoch + t_s, x[:6], float(x[6]), sightings.t_s - t_s, with_stm=True
@@ -86,9 +84,7 @@ def states_at(
     return trajectory.state, trajectory.stm
 
 
-def residual_and_jacobian(
-    sightings: Sightings, forces: Forces, t_s: float, x: Array
-) -> tuple[Array, Array]:
+def residual_and_jacobian(sightings: Sightings, forces: Forces, t_s: float, x: Array) -> tuple[Array, Array]:
     """Return e (N, 2) in px and d(e)/d(x) (N, 2, 10) in px per SI unit; NaN where not visible."""
     state, stm = states_at(sightings, forces, t_s, x)
     frame = sightings.frame
@@ -98,9 +94,7 @@ def residual_and_jacobian(
     return e, np.concatenate([by_state @ stm[frame], by_offset], axis=2)
 
 
-def fit_orbit(
-    sightings: Sightings, t_s: float, x0: Array, setup: FitSetup, options: SolverOptions = SolverOptions()
-) -> Fit:
+def fit_orbit(sightings: Sightings, t_s: float, x0: Array, setup: FitSetup, options: SolverOptions) -> Fit:
     """Fit x to all given detections from x0, the guess at t_s past the sightings' epoch."""
     free, sigma = setup.free, sightings.sigma_px[:, None]
     unit = UNIT[free]

@@ -21,9 +21,9 @@ Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
 
-DRAWS = 30
+DRAWS = 20
 MIN_ALTITUDE, MAX_ALTITUDE = 200e3, 1_250e3  # m; 250 to 1,200 km with room for a poor resection
-FIXED_POINT_STEPS = 5
+FIXED_POINT_STEPS = 4
 REFINEMENTS = 2
 NADIR_GATE_FACTOR = 1.5  # a tilt of 0.5 deg leaves up to 14 px that no similarity explains
 

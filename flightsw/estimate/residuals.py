@@ -93,7 +93,9 @@ class Pointing:
         return Pointing(self.given_cam_from_eci[frames], self.ecef_from_eci[frames], self.is_nadir[frames])
 
 
-def camera_attitude(camera: Camera, pointing: Pointing, state: Array, offset: Array) -> tuple[Array, Array, Array]:
+def camera_attitude(
+    camera: Camera, pointing: Pointing, state: Array, offset: Array
+) -> tuple[Array, Array, Array]:
     """Return cam_from_eci (F, 3, 3), d(theta_cam)/d(r, v) (F, 3, 6), d(theta_cam)/d(offset) (3, 3).
 
     state (F, 6) : eci, m and m/s; offset (3,) : pointing offset in body axes, rad.

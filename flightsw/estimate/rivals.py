@@ -7,13 +7,15 @@ passes: where they bend it to themselves without trouble, they are the pass's ri
 a pass whose rival is nearly as large as its support decides nothing.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.estimate.final_fit import FinalFit
 from flightsw.estimate.growth import absorb_all, accept_gate_px
-from flightsw.estimate.initial import JOINT_INFLATION, misfit_px, refit
-from flightsw.estimate.orbit_fit import FitSetup
+from flightsw.estimate.initial import JOINT_INFLATION, misfit_px
+from flightsw.estimate.orbit_fit import UNIT, Belief, FitSetup
 from flightsw.estimate.sightings import Sightings
 
 IntArray = NDArray[np.intp]
@@ -51,10 +53,23 @@ def _support_of(
     rng: np.random.Generator,
 ) -> int:
     """Return how many of the rejected detections bend the orbit of the others to themselves."""
-    belief = refit(sightings.select(others), final.fit.belief(), setup).belief(JOINT_INFLATION)
+    belief = _without(others, final)
     rival, inliers = absorb_all(belief, sightings.select(rejected), setup.forces, rng)
     if not inliers.any():
         return 0
     own = sightings.select(used)
     kept = misfit_px(own, setup.forces, rival.t_s, rival.x) < accept_gate_px(own)
     return 0 if kept.mean() > 0.5 else int(inliers.sum())  # the same orbit is no rival
+
+
+def _without(others: BoolArray, final: FinalFit) -> Belief:
+    """Return the orbit with the covariance that the detections `others` alone give it."""
+    fit = final.fit
+    mine = others[final.used]
+    solver = fit.solver
+    rows = solver.jacobian[mine].reshape(-1, solver.jacobian.shape[2])
+    weights = np.repeat(solver.weights[mine], 2)[:, None] / solver.sigma**2
+    free = fit.setup.free
+    prior = fit.setup.prior_information[np.ix_(free, free)] * np.outer(UNIT[free], UNIT[free])
+    reduced = replace(fit, solver=replace(solver, hessian=rows.T @ (weights * rows) + prior))
+    return reduced.belief(JOINT_INFLATION)

@@ -78,7 +78,13 @@ class Sightings:
 
 def split_by_gap(t_s: Array, gap: float) -> IntArray:
     """Return the index, from 0, of the group each sorted time (F,) falls in; groups are > gap apart."""
-    return np.concatenate([[0], np.cumsum(np.diff(t_s) > gap)]).astype(np.intp) if len(t_s) else np.zeros(0, np.intp)
+    return np.cumsum(np.diff(t_s, prepend=t_s[:1]) > gap).astype(np.intp)
+
+
+def numbered(labels: NDArray[np.generic], axis: int | None = None) -> IntArray:
+    """Return the index, from 0, of each label among the distinct ones; columns if axis is 1."""
+    inverse: IntArray = np.unique(labels, axis=axis, return_inverse=True)[1].astype(np.intp)
+    return inverse.reshape(-1)
 
 
 def prepare_sightings(
@@ -100,7 +106,7 @@ def prepare_sightings(
     t_s = observations.frame_t_s[frames]
     to_ecef = np.asarray(ecef_from_eci(observations.epoch, t_s)).reshape(-1, 3, 3)
     given, attitude_sigma = _given_attitude(attitude, observations.epoch, t_s)
-    is_nadir = ~np.isfinite(given).all(axis=(1, 2))
+    is_nadir = np.isnan(given).any(axis=(1, 2)).reshape(-1)
     unit = camera.fx_px / REFERENCE_FOCAL_PX
     stated = observations.sigma_px[rows]
     sigma = np.where(np.isfinite(stated) & (stated > 0.0), stated, NOMINAL_SIGMA_PX * unit)
@@ -115,7 +121,7 @@ def prepare_sightings(
         p_eci=np.einsum("nji,nj->ni", to_ecef[frame], observations.p_ecef[rows]),
         uv_px=uv[rows],
         sigma_px=np.hypot(np.maximum(sigma, LEAST_SIGMA_PX * unit), camera.fx_px * attitude_sigma[frame]),
-        landmark=np.unique(observations.landmark_id[rows], return_inverse=True)[1].astype(np.intp).reshape(-1),
+        landmark=numbered(observations.landmark_id[rows]),
         row=rows,
     )
 

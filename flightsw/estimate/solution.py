@@ -43,7 +43,8 @@ class PassStatistics:
     start_s, end_s : first and last frame, past the solution's epoch; frames, detections,
     landmarks (distinct) seen; used : detections the orbit rests on; share : used over
     detections; rms_px : of the used, per axis; mean_u_px, mean_v_px : their mean residual;
-    rival : detections that would as well support another orbit; agrees : whether the pass supports the orbit.
+    agrees : whether the pass supports the orbit; rival : how many of its detections
+    would as well support another orbit.
     """
 
     start_s: float
@@ -56,8 +57,8 @@ class PassStatistics:
     rms_px: float
     mean_u_px: float
     mean_v_px: float
-    rival: int
     agrees: bool
+    rival: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ Array = NDArray[np.float64]
 Evaluate = Callable[[Array], tuple[Array, Array]]
 
 HIDDEN = 1e6  # whitened residual of a detection that the model says cannot be seen
+MAX_DAMPING = 1e12
 FINAL_SCALE_SIGMAS = 2.0  # final c >= 2 sigma: at c = median the estimate loses 23 % to the bound
 
 
@@ -41,7 +42,6 @@ class SolverStatus(Enum):
     CONVERGED = "the step fell below its tolerance"
     STALLED = "no damping gave a lower cost"
     MAX_ITERATIONS = "the iterations ran out before the step fell below its tolerance"
-    TOO_FEW_RESIDUALS = "fewer residuals than unknowns"
     NOT_FINITE = "the residuals are not finite at the start"
 
     @property
@@ -58,6 +58,9 @@ class SolverOptions:
     tolerance: float = 1e-3  # of a unit of z
     first_iteration: int = 0
     sigma_floor: float = 0.02  # of the whitened residual
+
+
+DEFAULT_OPTIONS = SolverOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +110,6 @@ def _kernel(norms: Array, iteration: int, options: SolverOptions) -> _Kernel:
     return _Kernel(annealed_shape(iteration), scale, sigma)
 
 
-def _linearise(evaluate: Evaluate, z: Array) -> tuple[Array, Array, Array]:
-    """Return residual, Jacobian and norms, with what is not finite made far and flat."""
-    residual, jacobian = evaluate(z)
-    norms = np.hypot(residual[:, 0], residual[:, 1])
-    bad = ~np.isfinite(norms) | ~np.isfinite(jacobian).all(axis=(1, 2)) | (norms > HIDDEN)
-    if bad.any():
-        residual, jacobian = residual.copy(), jacobian.copy()
-        residual[bad], jacobian[bad], norms[bad] = 0.0, 0.0, HIDDEN
-    return residual, jacobian, norms
-
-
-def _normal_equations(residual: Array, jacobian: Array, weights: Array, sigma: float) -> tuple[Array, Array]:
-    n = jacobian.shape[2]
-    rows = jacobian.reshape(-1, n)
-    weighted = rows * np.repeat(weights / sigma**2, 2)[:, None]
-    return rows.T @ weighted, weighted.T @ residual.reshape(-1)
-
-
 def solve_symmetric(matrix: Array, rhs: Array) -> Array | None:
     """Return the solution of a positive definite system, scaled first; None if it is not."""
     diagonal = np.diag(matrix)
@@ -139,13 +124,86 @@ def solve_symmetric(matrix: Array, rhs: Array) -> Array | None:
     return np.asarray((d * np.linalg.solve(factor.T, np.linalg.solve(factor, scaled)).T).T)
 
 
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A point z, its residuals, Jacobian and norms, and what the prior costs there."""
+
+    z: Array
+    residual: Array
+    jacobian: Array
+    norms: Array
+    pull: Array
+    prior_cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What is minimised: the residuals and the prior."""
+
+    evaluate: Evaluate
+    mean: Array
+    information: Array
+
+    def at(self, z: Array) -> _Point:
+        """Return the point z, with what is not finite made far and flat."""
+        residual, jacobian = self.evaluate(z)
+        norms = np.hypot(residual[:, 0], residual[:, 1])
+        bad = ~np.isfinite(norms) | ~np.isfinite(jacobian).all(axis=(1, 2)) | (norms > HIDDEN)
+        if bad.any():
+            residual, jacobian = residual.copy(), jacobian.copy()
+            residual[bad], jacobian[bad], norms[bad] = 0.0, 0.0, HIDDEN
+        pull = self.information @ (z - self.mean)
+        return _Point(z, residual, jacobian, norms, pull, 0.5 * float((z - self.mean) @ pull))
+
+    def normal_equations(self, point: _Point, weights: Array, sigma: float) -> tuple[Array, Array]:
+        """Return H (n, n) and g (n,) at a point."""
+        rows = point.jacobian.reshape(-1, point.jacobian.shape[2])
+        weighted = rows * np.repeat(weights / sigma**2, 2)[:, None]
+        hessian = rows.T @ weighted + self.information
+        return hessian, weighted.T @ point.residual.reshape(-1) + point.pull
+
+
+class _Damping:
+    """Nielsen's damping: mu falls with the success of a step and rises ever faster without."""
+
+    def __init__(self) -> None:
+        self.mu, self._growth = 1e-4, 2.0
+
+    def reward(self, ratio: float) -> None:
+        """Adapt to the ratio of won to expected cost."""
+        self.mu = max(self.mu * max(1.0 / 3.0, 1.0 - (2.0 * ratio - 1.0) ** 3), 1e-12)
+        self._growth = 2.0
+
+    def punish(self) -> None:
+        """Adapt to a refused step."""
+        self.mu, self._growth = self.mu * self._growth, self._growth * 2.0
+
+
+def _step(problem: _Problem, here: _Point, kernel: _Kernel, damping: _Damping) -> _Point | None:
+    """Return the next point, of no higher cost under this kernel, or None where there is none."""
+    hessian, gradient = problem.normal_equations(here, kernel.weights(here.norms), kernel.sigma)
+    cost = kernel.cost(here.norms) + here.prior_cost
+    scale = np.maximum(np.diag(hessian), 1e-12)
+    while damping.mu < MAX_DAMPING:
+        step = solve_symmetric(hessian + np.diag(damping.mu * scale), -gradient)
+        if step is not None:
+            trial = problem.at(here.z + step)
+            gain = cost - kernel.cost(trial.norms) - trial.prior_cost
+            if gain >= -1e-12 * cost:
+                expected = 0.5 * float(step @ (damping.mu * scale * step - gradient))
+                damping.reward(gain / max(expected, 1e-300))
+                return trial
+        damping.punish()
+    return None
+
+
 def levenberg_marquardt(
     evaluate: Evaluate,
     z0: Array,
     *,
     prior_mean: Array,
     prior_information: Array,
-    options: SolverOptions = SolverOptions(),
+    options: SolverOptions = DEFAULT_OPTIONS,
 ) -> SolverResult:
     """Minimise F from z0 (n,).
 
@@ -153,72 +211,40 @@ def levenberg_marquardt(
     Jacobian (N, 2, n); prior_information (n, n) may be zero. Never raises for bad
     numbers: see `SolverResult.status`.
     """
-    z, status, iteration = z0.copy(), SolverStatus.MAX_ITERATIONS, 0
-    mu, growth = 1e-4, 2.0
-    residual, jacobian, norms = _linearise(evaluate, z)
-    if not np.any(norms < HIDDEN):
-        status = SolverStatus.NOT_FINITE
-    for iteration in range(options.max_iterations if status is not SolverStatus.NOT_FINITE else 0):
-        kernel = _kernel(norms, iteration + options.first_iteration, options)
-        hessian, gradient = _normal_equations(residual, jacobian, kernel.weights(norms), kernel.sigma)
-        off = z - prior_mean
-        hessian, gradient = hessian + prior_information, gradient + prior_information @ off
-        cost = kernel.cost(norms) + 0.5 * float(off @ prior_information @ off)
-        accepted = False
-        while mu < 1e12:
-            damping = np.diag(mu * np.maximum(np.diag(hessian), 1e-12))
-            step = solve_symmetric(hessian + damping, -gradient)
-            if step is not None:
-                trial = _linearise(evaluate, z + step)
-                off = z + step - prior_mean
-                trial_cost = kernel.cost(trial[2]) + 0.5 * float(off @ prior_information @ off)
-                if trial_cost <= cost * (1.0 + 1e-12):
-                    accepted = True
-                    break
-            mu, growth = mu * growth, growth * 2.0
-        is_annealed = iteration + options.first_iteration >= ANNEALING_ITERATIONS
-        if not accepted or step is None:
-            mu, growth = 1e-4, 2.0
-            if is_annealed:
-                status = SolverStatus.STALLED
-                break
-            continue
-        expected = 0.5 * float(step @ (mu * np.diag(hessian) * step - gradient))
-        ratio = (cost - trial_cost) / max(expected, 1e-300)
-        mu, growth = max(mu * max(1.0 / 3.0, 1.0 - (2.0 * ratio - 1.0) ** 3), 1e-12), 2.0
-        z, (residual, jacobian, norms) = z + step, trial
-        if is_annealed and np.max(np.abs(step)) < options.tolerance:
-            status = SolverStatus.CONVERGED
+    problem = _Problem(evaluate, prior_mean, prior_information)
+    here, damping, iteration = problem.at(z0.copy()), _Damping(), 0
+    if not np.any(here.norms < HIDDEN):
+        return _result(problem, here, SolverStatus.NOT_FINITE, 0, options)
+    status = SolverStatus.MAX_ITERATIONS
+    for iteration in range(options.max_iterations):
+        annealing = iteration + options.first_iteration
+        following = _step(problem, here, _kernel(here.norms, annealing, options), damping)
+        if following is None:
+            damping = _Damping()
+        change = 0.0 if following is None else float(np.max(np.abs(following.z - here.z)))
+        here = following or here
+        if annealing >= ANNEALING_ITERATIONS and change < options.tolerance:
+            status = SolverStatus.STALLED if following is None else SolverStatus.CONVERGED
             break
-    return _result(z, status, iteration + 1, residual, jacobian, norms, prior_mean, prior_information, options)
+    return _result(problem, here, status, iteration + 1, options)
 
 
 def _result(
-    z: Array,
-    status: SolverStatus,
-    iterations: int,
-    residual: Array,
-    jacobian: Array,
-    norms: Array,
-    prior_mean: Array,
-    prior_information: Array,
-    options: SolverOptions,
+    problem: _Problem, here: _Point, status: SolverStatus, iterations: int, options: SolverOptions
 ) -> SolverResult:
     """Pack the end point with the final kernel's weights."""
-    kernel = _kernel(norms, ANNEALING_ITERATIONS, options)
-    weights = np.where(norms < HIDDEN, kernel.weights(norms), 0.0)
-    hessian, _ = _normal_equations(residual, jacobian, weights, kernel.sigma)
-    off = z - prior_mean
+    kernel = _kernel(here.norms, ANNEALING_ITERATIONS, options)
+    weights = np.where(here.norms < HIDDEN, kernel.weights(here.norms), 0.0)
     return SolverResult(
-        z=z,
+        z=here.z,
         status=status,
         iterations=iterations,
-        cost=kernel.cost(norms) + 0.5 * float(off @ prior_information @ off),
-        residual=residual,
-        jacobian=jacobian,
-        norms=norms,
+        cost=kernel.cost(here.norms) + here.prior_cost,
+        residual=here.residual,
+        jacobian=here.jacobian,
+        norms=here.norms,
         weights=weights,
-        hessian=hessian + prior_information,
+        hessian=problem.normal_equations(here, weights, kernel.sigma)[0],
         shape=kernel.shape,
         scale=kernel.scale,
         sigma=kernel.sigma,

@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 MAX_POSITION_SIGMA = 2_500.0  # m, sqrt(trace) at the last used frame and at epoch
 MIN_PASS_DETECTIONS, MIN_PASS_LANDMARKS, MIN_PASS_FRAMES = 5, 3, 2
 MAX_RIVAL = 0.5  # of a pass's used detections
-MIN_SHARE = 0.25  # of a pass's detections, where three passes or more agree
-MIN_SHARE_OF_TWO = 0.4  # where there are only two: one of them may be shifted as a whole
+MIN_SHARE = 0.25  # of a pass's detections
+MAX_RIVAL_OF_TWO = 0.05  # where only two passes agree: then nothing else speaks against a rival
 
 
 def pass_statistics(
@@ -68,7 +68,7 @@ def pass_statistics(
 def judge(solution: Solution, is_settled: bool, prior: Solution | None) -> Status:
     """Return the status of a solution that has a state."""
     agreeing = [p for p in solution.passes if p.agrees]
-    strong = [p for p in agreeing if p.share >= MIN_SHARE_OF_TWO]
+    strong = [p for p in agreeing if p.rival <= MAX_RIVAL_OF_TWO * p.used]
     rich = [p for p in solution.passes if p.detections >= 2 * MIN_PASS_DETECTIONS]
     confirmed = prior is not None and prior.status.is_determined
     if not is_settled:
