@@ -22,6 +22,7 @@ from flightsw.runtime.tables import MAX_SPAN_DAYS, read_attitude, read_gyro, rea
 
 DAY_S = 86_400.0  # s
 MAX_PRIOR_DAYS = 10.0  # an older prior is off by more than the search can find anew
+GROUND_SPEED = 7_000.0  # m/s, of a low orbit
 GYRO_NOTE = "the gyro file was read and checked; this version does not use rates in the estimate"
 
 PRIOR_NOTE = "the prior contradicts the observations and was left out"
@@ -105,7 +106,7 @@ def determine(
     Raises UsageError or InputError only where `knowledge` does not belong to the
     observations (`check_span`).
     """
-    notes = () if knowledge.gyro is None else (GYRO_NOTE,)
+    notes = _notes(camera, knowledge)
     attitude, prior = knowledge.attitude, knowledge.prior
     if len(observations):
         check_span(knowledge, observations.epoch, observations.epoch + float(observations.t_s[-1]))
@@ -121,6 +122,16 @@ def determine(
     else:
         alone = estimate_orbit(observations, camera, attitude=attitude)
     return alone, (*notes, PRIOR_NOTE)
+
+
+def _notes(camera: Camera, knowledge: Knowledge) -> tuple[str, ...]:
+    """Return sentences on what was given and is not used."""
+    notes = () if knowledge.gyro is None else (GYRO_NOTE,)
+    if camera.line_time_s == 0.0:
+        return notes
+    off = 0.5 * camera.height_px * abs(camera.line_time_s) * GROUND_SPEED
+    shutter = f"line_time_s is not used by this version: the first and last rows are off by up to {off:.0f} m"
+    return (*notes, shutter)
 
 
 def _reaches(prior: Solution, observations: Observations) -> bool:

@@ -111,6 +111,15 @@ def test_a_prior_of_another_orbit_is_left_out_with_a_note(files, case_files, tmp
     assert error_at_frames(case_files.case, tmp_path / "second") < 500.0  # m
 
 
+def test_a_rolling_shutter_that_is_not_corrected_is_told(files, tmp_path: Path, capsys) -> None:
+    camera = tmp_path / "cam.toml"
+    camera.write_text(files[1].read_text() + "line_time_s = 1e-5\n")
+    empty = tmp_path / "empty.csv"
+    empty.write_text(files[0].read_text().splitlines()[0] + "\n")
+    assert od((empty, camera), tmp_path / "out", "--json") == 4
+    assert "off by up to 91 m" in json.loads(capsys.readouterr().out)["notes"][0]
+
+
 @pytest.mark.verifies("RUN-009")
 def test_one_pass_is_not_determined_and_leaves_what_it_has(write_case, tmp_path: Path, capsys) -> None:
     assert od(write_case(known_case(passes_s=(0.0,))), tmp_path / "out") == 4
