@@ -5,14 +5,14 @@ model, so it shows that the parts fit together, not that they are right: that is
 tests against other programs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.elements import Elements, state_from_elements
 from flightsw.astro.forces import Forces
-from flightsw.astro.geodesy import ellipsoid_intersection, lla_from_ecef
+from flightsw.astro.geodesy import WGS84_A, ellipsoid_intersection, lla_from_ecef
 from flightsw.astro.propagate import propagate
 from flightsw.astro.rotation import ecef_from_eci
 from flightsw.astro.time import Epoch
@@ -25,6 +25,9 @@ Array = NDArray[np.float64]
 
 CAMERA = Camera(width_px=4608, height_px=2592, fx_px=3547.85, fy_px=3547.85, cx_px=2304.0, cy_px=1296.0)
 EPOCH = Epoch.from_utc("2026-03-01T12:00:00Z")
+ORBIT = Elements(
+    a=6_928_137.0, e=0.002, inclination=1.703, raan=0.6, argument_of_perigee=1.0, true_anomaly=0.3
+)
 TWO_PASSES = (0.0, 6000.0)  # s past EPOCH
 
 
@@ -54,15 +57,8 @@ def known_case(
     """
     rng = np.random.default_rng(seed)
     t_s = np.concatenate([start + every_s * np.arange(frames) for start in passes_s])
-    elements = Elements(
-        a=6_378_137.0 + altitude_m,
-        e=0.002,
-        inclination=float(np.radians(97.6)),
-        raan=0.6,
-        argument_of_perigee=1.0,
-        true_anomaly=0.3,
-    )
-    state = propagate(Forces(), EPOCH, state_from_elements(elements), 1.0, t_s).state
+    orbit = replace(ORBIT, a=WGS84_A + altitude_m)
+    state = propagate(Forces(), EPOCH, state_from_elements(orbit), 1.0, t_s).state
     to_ecef = ecef_from_eci(EPOCH, t_s)
     r_ecef = np.einsum("fij,fj->fi", to_ecef, state[:, :3])
     v_ecef = np.einsum("fij,fj->fi", to_ecef, state[:, 3:])

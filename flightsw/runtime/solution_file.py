@@ -68,12 +68,7 @@ def solution_json(solution: Solution, *, inputs: dict[str, Any], notes: tuple[st
         "sigma_px": _number(s.sigma_px),
         "passes": [_pass(s.epoch, p) for p in s.passes],
         "solver": _solver(s.solver),
-        "forces": {
-            "gravity_degree": s.forces.degree,
-            "drag": s.forces.drag,
-            "ballistic_m2_kg": s.forces.ballistic_m2_kg,
-            "third_body": s.forces.third_body,
-        },
+        "forces": _forces(s.forces),
         "earth_orientation": _orientation(s.epoch),
         "inputs": inputs,
         "notes": list(notes),
@@ -141,6 +136,15 @@ def _solver(s: SolverStatistics | None) -> dict[str, Any] | None:
         "kernel_scale_px": _number(s.scale_px),
         "sigma_px": _number(s.sigma_px),
         "candidates": s.candidates,
+    }
+
+
+def _forces(f: Forces) -> dict[str, Any]:
+    return {
+        "gravity_degree": f.degree,
+        "drag": f.drag,
+        "ballistic_m2_kg": f.ballistic_m2_kg,
+        "third_body": f.third_body,
     }
 
 
