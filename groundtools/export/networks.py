@@ -26,7 +26,7 @@ from groundtools.training.evaluate_rc import draw_frames, score
 from groundtools.training.ld_net import JointNet
 from groundtools.training.ld_samples import ld_sources
 from groundtools.training.rasters import WORLD_BOUNDS_DEG, load_raster
-from groundtools.training.rc_net import CLASSES, RegionNet
+from groundtools.training.rc_net import CLASSES, RegionNet, flying_state
 from groundtools.training.rc_samples import SHARP_LEVEL, RegionLandmarks
 
 Floats = NDArray[np.float32]
@@ -47,7 +47,7 @@ def export_rc(path: Path, folder: Path, specs: list[str], frames: int) -> dict[s
     """Export the classifier; return what its card says."""
     weights, recipe, step = load_weights(path)
     net = RegionNet(pretrained=False)
-    net.load_state_dict(weights)
+    net.load_state_dict(flying_state(weights))
     landmarks = RegionLandmarks.of([read_catalog(folder / f"{name}.cat") for name in REGION_IDS])
     labels, probability, validation = [], [], {}
     for spec in specs:

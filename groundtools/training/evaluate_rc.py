@@ -16,7 +16,7 @@ from groundtools.training.clouds import add_clouds, cloud_thickness, draw_cover
 from groundtools.training.metrics import best_thresholds, bootstrap_macro_f1, f1_per_class
 from groundtools.training.radiometry import develop
 from groundtools.training.rasters import Raster
-from groundtools.training.rc_samples import RegionLandmarks, frame_label
+from groundtools.training.rc_samples import RegionLandmarks, frame_label, landmarks_seen
 from groundtools.training.views import Pose, cut_view, near_nadir_pose, pose_looking_at, random_attitude
 
 TEST_SEED, VALIDATION_SEED = 90_001, 80_001
@@ -65,7 +65,7 @@ def draw_frames(
         jpeg = simplejpeg.encode_jpeg(np.clip(rgb + 0.5, 0, 255).astype(np.uint8), JPEG_QUALITY)
         frame = model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg))
         inputs.append(rc_input(frame)[0])
-        labels.append(frame_label(pose, landmarks, thickness))
+        labels.append(frame_label(landmarks_seen(pose, landmarks, thickness), landmarks))
     return RcFrames(np.stack(inputs), np.stack(labels) > 0.5)
 
 

@@ -22,9 +22,13 @@ class RegionNet(nn.Module):
 
     The frame is averaged 2 x 2 first: coasts at 4.8 km tell regions apart as well, and
     cost a quarter to teach and to run.
+
+    landmarks : number of landmarks whose visibility is taught beside the regions, by a
+    second last layer that does not fly: sixteen bits a view teach slowly, a thousand
+    that say where in which region the view lies teach fast.
     """
 
-    def __init__(self, *, pretrained: bool) -> None:
+    def __init__(self, *, pretrained: bool, landmarks: int = 0) -> None:
         super().__init__()
         from efficientnet_lite_pytorch import EfficientNet
 
@@ -39,24 +43,42 @@ class RegionNet(nn.Module):
         else:
             body = EfficientNet.from_name("efficientnet-lite0", num_classes=len(CLASSES))
         self.body = body
+        self.landmarks = nn.Linear(WIDTH, landmarks) if landmarks else None
+        if self.landmarks is not None:
+            nn.init.constant_(self.landmarks.bias, -4.0)
         nn.init.zeros_(self.body._fc.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return one logit a class."""
+    def features(self, x: Tensor) -> Tensor:
+        """Return the pooled features (B, WIDTH) of frames."""
         body = self.body
         x = torch.nn.functional.avg_pool2d(x, 2)
         x = body._swish(body._bn0(body._conv_stem(x)))
         for block in body._blocks:
             x = block(x)
-        pooled = body._swish(body._bn1(body._conv_head(x))).mean(dim=(2, 3))
-        logits: Tensor = body._fc(body._dropout(pooled))
+        pooled: Tensor = body._swish(body._bn1(body._conv_head(x))).mean(dim=(2, 3))
+        return pooled
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return one logit a class."""
+        logits: Tensor = self.body._fc(self.features(x))
         return logits
+
+    def teach(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of classes and of landmarks."""
+        assert self.landmarks is not None
+        pooled = self.features(x)
+        return self.body._fc(pooled), self.landmarks(pooled)
+
+
+def flying_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the entries of a state dict that fly: all but the landmarks' layer."""
+    return {key: value for key, value in state.items() if not key.startswith("landmarks.")}
 
 
 def parameter_groups(net: RegionNet, weight_decay: float) -> list[dict[str, Any]]:
-    """Return optimizer groups; the last layer, which is new, learns three times as fast."""
-    head = [p for name, p in net.named_parameters() if "_fc" in name]
-    body = [p for name, p in net.named_parameters() if "_fc" not in name]
+    """Return optimizer groups; the last layers, which are new, learn three times as fast."""
+    head = [p for name, p in net.named_parameters() if "_fc" in name or "landmarks" in name]
+    body = [p for name, p in net.named_parameters() if not ("_fc" in name or "landmarks" in name)]
     return [
         {"params": [p for p in body if p.ndim > 1], "weight_decay": weight_decay, "factor": 1.0},
         {"params": [p for p in body if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},

@@ -36,17 +36,20 @@ SHARP_PART = 0.35  # of the views
 RC_CAMERA = MODEL_CAMERA.resized(0.25)  # 288 x 162
 MIN_LANDMARKS = 4
 LANDMARK_WINDOW_PX = 5  # of 2.4 km: where cloud hides a landmark
-NEAR, WORLD = 0.12, 0.28  # parts of the views near regions but outside, and anywhere
-WIDENED = 0.22  # regions are widened by this part of their size for partial views
+NEAR, WORLD = 0.1, 0.2  # parts of the views near regions but outside, and anywhere
+WIDENED = 0.12  # regions are widened by this part of their size for partial views
 NOISE = 2.0  # grey levels after averaging
 
 
 @dataclass(frozen=True, slots=True)
 class RcView:
-    """image (3, 160, 288) float32; label (17,) float32: regions, then "elsewhere"."""
+    """image (3, 160, 288) float32; label (17,) float32: regions, then "elsewhere";
+    seen (N,) float32: each landmark in view and clear.
+    """
 
     image: NDArray[np.float32]
     label: NDArray[np.float32]
+    seen: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +121,14 @@ def draw_view(rng: np.random.Generator, landmarks: RegionLandmarks, sources: lis
     pixels = expose(rng, develop(rng, rgb), noise=NOISE, jpeg=False)
     top = (pixels.shape[0] - RC_SHAPE[0]) // 2
     image = rc_normalise(pixels[top : top + RC_SHAPE[0]].astype(np.float32))
-    return RcView(image, frame_label(pose, landmarks, thickness))
+    seen = landmarks_seen(pose, landmarks, thickness)
+    return RcView(image, frame_label(seen, landmarks), seen.astype(np.float32))
 
 
-def frame_label(
+def landmarks_seen(
     pose: Pose, landmarks: RegionLandmarks, thickness: NDArray[np.float32] | None
-) -> NDArray[np.float32]:
-    """Return the label (17,) of a frame; thickness (h, w) of its clouds, any resolution."""
+) -> NDArray[np.bool_]:
+    """Tell which landmarks (N,) are in view and clear; thickness (h, w) at any resolution."""
     uv_px = project(RC_CAMERA, pose, landmarks.p_ecef)
     size = np.array([RC_CAMERA.width_px, RC_CAMERA.height_px])
     with np.errstate(invalid="ignore"):
@@ -135,6 +139,11 @@ def frame_label(
         mean = cv2.blur(thickness, (window, window))
         at = (uv_px[seen] * scale).astype(int)
         seen[seen] = mean[at[:, 1], at[:, 0]] < CLEAR_THICKNESS
+    return np.asarray(seen)
+
+
+def frame_label(seen: NDArray[np.bool_], landmarks: RegionLandmarks) -> NDArray[np.float32]:
+    """Return the label (17,) of a frame in which the landmarks `seen` (N,) are clear."""
     count = np.bincount(landmarks.region[seen], minlength=len(REGIONS))
     label = np.zeros(len(REGIONS) + 1, np.float32)
     label[:-1] = count >= MIN_LANDMARKS

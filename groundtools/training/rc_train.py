@@ -13,11 +13,12 @@ from groundtools.imagery.cache import cache_dir
 from groundtools.training.checkpoint import Run
 from groundtools.training.ld_train import parse_imagery
 from groundtools.training.progress import reporting
-from groundtools.training.rc_net import RegionNet, parameter_groups
+from groundtools.training.rc_net import RegionNet, flying_state, parameter_groups
 from groundtools.training.rc_samples import RcView, RegionLandmarks, draw_view, rc_sources
 from groundtools.training.schedule import one_cycle
 
 AVERAGE_DECAY = 0.997
+LANDMARK_WEIGHT = 3.0  # of the landmarks' loss: about a third of the gradient
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,13 @@ def checkpoint_path() -> Path:
     return cache_dir("training", "runs") / "rc.pt"
 
 
-def start_run(recipe: RcRecipe) -> Run:
-    """Return the run at step 0."""
+def start_run(recipe: RcRecipe, landmarks: int) -> Run:
+    """Return the run at step 0; landmarks : how many there are in all catalogues."""
     torch.manual_seed(recipe.seed)
-    net = RegionNet(pretrained=recipe.pretrained and not recipe.warm_start)
+    net = RegionNet(pretrained=recipe.pretrained and not recipe.warm_start, landmarks=landmarks)
     if recipe.warm_start:
-        net.load_state_dict(torch.load(recipe.warm_start, weights_only=True)["average"])
+        state = torch.load(recipe.warm_start, weights_only=True)["average"]
+        net.load_state_dict(flying_state(state), strict=False)
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(parameter_groups(net, recipe.weight_decay), lr=recipe.peak_rate)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
@@ -57,17 +59,20 @@ def start_run(recipe: RcRecipe) -> Run:
 
 
 def train_step(run: Run, views: list[RcView], recipe: RcRecipe) -> float:
-    """Take one optimizer step; return the loss."""
+    """Take one optimizer step; return the loss of the classes."""
     run.net.train()
     rate = one_cycle(run.step, recipe.steps, recipe.peak_rate)
     for group in run.optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     images = torch.from_numpy(np.stack([view.image for view in views]))
-    logits = run.net(images.contiguous(memory_format=torch.channels_last))
+    assert isinstance(run.net, RegionNet)
+    logits, marks = run.net.teach(images.contiguous(memory_format=torch.channels_last))
     label = torch.from_numpy(np.stack([view.label for view in views]))
+    seen = torch.from_numpy(np.stack([view.seen for view in views]))
     loss = functional.binary_cross_entropy_with_logits(logits, label)
+    beside = functional.binary_cross_entropy_with_logits(marks, seen)
     run.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    (loss + LANDMARK_WEIGHT * beside).backward()
     torch.nn.utils.clip_grad_norm_(run.net.parameters(), 5.0)
     run.optimizer.step()
     run.step += 1
@@ -88,7 +93,7 @@ def train_rc(
     catalogs : of REGIONS, in that order; draw : where views come from.
     """
     path = path or checkpoint_path()
-    run = start_run(recipe)
+    run = start_run(recipe, sum(len(catalog) for catalog in catalogs))
     run.load(path)
     if draw is None:
         landmarks = RegionLandmarks.of(catalogs)

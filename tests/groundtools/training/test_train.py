@@ -137,10 +137,10 @@ def test_the_classifier_trains(tmp_path: Path) -> None:
         image[kind] += 1.0
         label = np.zeros(17, np.float32)
         label[kind] = 1.0
-        return RcView(image, label)
+        return RcView(image, label, label[:2])
 
     recipe = RcRecipe(steps=12, batch=8, pretrained=False)
-    run = train_rc(recipe, [], path=tmp_path / "rc.pt", draw=draw)
+    run = train_rc(recipe, [toy_catalog("17R")], path=tmp_path / "rc.pt", draw=draw)
     views = [draw(np.random.default_rng([5, k])) for k in range(8)]
     run.net.eval()
     with torch.inference_mode():
