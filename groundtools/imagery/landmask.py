@@ -23,7 +23,7 @@ SUPERSAMPLING = 4
 MARGIN_PX = 4  # polygons are cut this far outside a block, so that cuts are never drawn
 SHIFT = 4  # fractional bits of cv2's fixed-point coordinates
 MIN_AREA_PX = 1.0 / 16.0  # smaller islands and lakes are left out: the fill inflates them
-FORMAT = "2"  # of the files in the cache; change it when the drawing changes
+FORMAT = "3"  # of the files in the cache; change it when the drawing changes
 
 
 def _resolution(level: int) -> str:
@@ -54,10 +54,24 @@ def rasterise(x0: int, y0: int, size: int, *, level: int) -> Pixels:
             cv2.fillPoly(canvas, points, (colour,), shift=SHIFT)
             # The fill covers its whole outline: half of it on average belongs outside.
             cv2.polylines(canvas, points, isClosed=True, color=(128,), shift=SHIFT)
+            if cuts := _cuts(rings):
+                points = _canvas_points(cuts, x0, y0, level)
+                cv2.polylines(canvas, points, isClosed=False, color=(colour,), shift=SHIFT)
     low, high = int(canvas.min()), int(canvas.max())
     if low == high:
         return np.full((1, 1, 1), low, np.uint8)
     return np.asarray(cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA))[..., None]
+
+
+def _cuts(rings: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Return the segments (2, 2) along 180 and 0 deg where GSHHG cuts polygons in two."""
+    cuts = []
+    for ring in rings:
+        lon = np.append(ring[:, 0], ring[0, 0])
+        on_cut = (np.abs(lon) == 180.0) | (lon == 0.0)
+        for i in np.flatnonzero(on_cut[:-1] & (lon[1:] == lon[:-1])):
+            cuts.append(ring[[i, (i + 1) % len(ring)]])
+    return cuts
 
 
 def _canvas_points(rings: list[NDArray[np.float32]], x0: int, y0: int, level: int) -> list[NDArray[np.int32]]:

@@ -48,7 +48,7 @@ def metres_per_pixel(lat: ArrayLike, level: int) -> Array:
     return np.asarray(np.cos(lat) * EQUATOR_M / world_px(level))
 
 
-def level_for(gsd_m: float, lat: float, *, native_level: int, oversampling: float = 0.6) -> int:
+def level_for(gsd_m: float, lat: float, *, native_level: int, oversampling: float = 0.75) -> int:
     """Return the level whose pixels suit a ground sample distance of `gsd_m` at `lat` (rad).
 
     It is the finest level (at most `native_level`, at least 2) whose pixels are not

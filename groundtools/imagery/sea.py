@@ -11,6 +11,7 @@ from groundtools.imagery.mercator import world_px
 
 SEA_RGB = (13, 30, 56)
 VARIATION = 2.5  # grey levels, 1 sigma, over some 100 km
+LARGEST = 7  # grey levels, of the variation
 PERIODS = 16  # times the variation repeats around the world
 TEXTURE_PX = 128  # of one period: 20 km a pixel at the equator
 
@@ -37,8 +38,15 @@ def sea_pixels(x0: int, y0: int, width: int, height: int, *, level: int) -> Pixe
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_WRAP,
     )
-    shade = np.clip(np.round(noise * VARIATION), -7, 7).astype(np.int16)
-    return np.asarray(shade[..., None] + np.array(SEA_RGB, np.int16), dtype=np.uint8)
+    shade = np.clip(np.round(noise * VARIATION), -LARGEST, LARGEST).astype(np.int8) + LARGEST
+    return np.asarray(cv2.LUT(cv2.merge([shade.astype(np.uint8)] * 3), _shades()))
+
+
+@cache
+def _shades() -> Pixels:
+    """Return the table (256, 1, 3) from shade + LARGEST to colour."""
+    levels = np.arange(256)[:, None] - LARGEST + np.array(SEA_RGB)
+    return np.clip(levels, 0, 255).astype(np.uint8)[:, None, :]
 
 
 def flatten_sea(picture: Pixels, water: Pixels, land: Pixels) -> Pixels:

@@ -27,6 +27,7 @@ NAME = re.compile(r"(?:^|/)(\d+)/(\d+)/(\d+)\.(?:jpe?g|png)$", re.IGNORECASE)
 NASA_CREDIT = "NASA Earth Observatory / GIBS (Blue Marble)"
 ATTEMPTS = 4  # of a download; a failure is never remembered, a 404 is a missing tile
 TIMEOUT = 30.0  # s
+BLACK = 24  # grey level that no column with a picture stays below
 
 
 class TileSource(Protocol):
@@ -148,7 +149,10 @@ class TileImagery(Pyramid):
                     missing[dy, dx] = 255
                 else:
                     rows = slice(dy * side, (dy + 1) * side)
-                    out[rows, dx * side : (dx + 1) * side] = decode_tile(content, f"tile {x}/{y}", side)
+                    tile = decode_tile(content, f"tile {x}/{y}", side)
+                    if x == (1 << self.native_level) - 1:
+                        tile = without_black_edge(tile)
+                    out[rows, dx * side : (dx + 1) * side] = tile
         if missing.any():
             hole = np.kron(missing, np.ones((side, side), np.uint8))[..., None]
             out = np.where(hole, self._without_tiles(level, bx, by), out)
@@ -175,6 +179,20 @@ class TileImagery(Pyramid):
                     rows = slice(max(0, y * side - y0), (y + 1) * side - y0)
                     out[rows, max(0, x * side - x0) : (x + 1) * side - x0] = True
         return (out * 255).astype(np.uint8)
+
+
+def without_black_edge(tile: Pixels) -> Pixels:
+    """Return a tile whose black right edge, if any, repeats the last column with a picture.
+
+    NASA's Blue Marble tiles lack the last 7 or 8 columns west of 180 deg.
+    """
+    bright = np.flatnonzero(tile.max(axis=(0, 2)) > BLACK)
+    if len(bright) == 0 or bright[-1] == tile.shape[1] - 1:
+        return tile
+    last = max(0, int(bright[-1]) - 1)  # one more is spoilt by the JPEG's ringing
+    tile = tile.copy()
+    tile[:, last + 1 :] = tile[:, last : last + 1]
+    return tile
 
 
 def decode_tile(content: bytes, name: str, side: int = TILE_PX) -> Pixels:

@@ -11,8 +11,9 @@ from vinsat_sim.scene.grid import RayGrid, geodetic_height
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
-MAX_SOURCE_PX = 24e6  # of one read; oblique views fall back to coarser levels
+MAX_SOURCE = 6.0  # pixels read for one pixel of the frame; oblique views fall back to coarser levels
 MARGIN_PX = 3
+CV2_LIMIT_PX = 32_000  # cv2.remap takes no larger source
 CENTRAL_LATITUDE_LIMIT = np.deg2rad(84.0)
 
 
@@ -36,12 +37,14 @@ def ground_pixels(
     gsd_m = geodetic_height(r_ecef) / min(camera.fx_px, camera.fy_px)
     central = float(np.clip(lat[middle], -CENTRAL_LATITUDE_LIMIT, CENTRAL_LATITUDE_LIMIT))
     level = level_for(gsd_m, central, native_level=imagery.native_level)
+    limit = MAX_SOURCE * max(camera.width_px * camera.height_px, 256 * 256)
     while True:
         xy = pixel_from_lonlat(lon, lat, level=level)
         xy[..., 1] = np.clip(xy[..., 1], -2.0, world_px(level) + 2.0)  # beyond: uniform fill
         low = np.floor(xy.min(axis=(0, 1))).astype(int) - MARGIN_PX
         high = np.ceil(xy.max(axis=(0, 1))).astype(int) + MARGIN_PX
-        if level == 2 or (np.prod((high - low).astype(float)) <= MAX_SOURCE_PX and max(high - low) < 32_000):
+        width, height = (int(n) for n in high - low)
+        if level == 2 or (width * height <= limit and max(width, height) < CV2_LIMIT_PX):
             break
         level -= 1
     source = imagery.read(*low, *high, level=level, sea=sea)

@@ -1,10 +1,8 @@
 """The imagery of the packages alone: sharp coasts, land without blue, flat water."""
 
-import numpy as np
 import pytest
 
 from groundtools.imagery import Imagery, open_imagery
-from groundtools.imagery.fill import fill_water
 from groundtools.imagery.mercator import bounds_px
 
 
@@ -42,13 +40,3 @@ def test_the_ends_of_the_world_are_filled(embedded, window):
 def test_levels_outside_the_pyramid_are_refused(embedded):
     with pytest.raises(ValueError, match="level"):
         embedded.read(0, 0, 2, 2, level=9)
-
-
-def test_filling_keeps_what_is_trusted_and_spreads_it():
-    photo = np.zeros((64, 64, 3), np.uint8)
-    photo[:, :32] = (200, 100, 50)
-    photo[:, 32:] = (0, 0, 255)
-    weight = np.zeros((64, 64), np.float32)
-    weight[:, :32] = 1.0
-    filled = fill_water(photo, weight)
-    np.testing.assert_allclose(filled.reshape(-1, 3), np.tile([200, 100, 50], (4096, 1)), atol=1)

@@ -12,7 +12,7 @@ import simplejpeg
 from flightsw.errors import InputError
 from groundtools.imagery import open_imagery
 from groundtools.imagery.sea import sea_pixels
-from groundtools.imagery.tiles import TileImagery, UrlSource, decode_tile
+from groundtools.imagery.tiles import TileImagery, UrlSource, decode_tile, without_black_edge
 
 LEVEL = 5
 TILE = (17, 11)  # central Europe
@@ -152,3 +152,10 @@ def test_credits_travel_with_the_imagery(folder):
     folder.with_name("tiles.credit").write_text("A Person, 2026\n")
     assert open_imagery(folder).credit == "A Person, 2026"
     assert "NASA" in open_imagery("embedded").credit
+
+
+def test_a_black_edge_is_covered_by_its_neighbour():
+    tile = np.full((256, 256, 3), 90, np.uint8)
+    assert np.array_equal(without_black_edge(tile), tile)
+    tile[:, 249:] = 3
+    assert (without_black_edge(tile) == 90).all()
