@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from flightsw.vision.catalog import Catalog
-from groundtools.training.evaluate_ld import LdFrame, LdOutcome, Network, judge, summarise
+from groundtools.training.evaluate_ld import LdFrame, Network, gate, look, summarise
 from groundtools.training.metrics import best_thresholds
 from groundtools.training.rc_net import RegionNet
 
@@ -54,9 +54,10 @@ class DetectorCalibration:
 def calibrate_detector(frames: list[LdFrame], network: Network, catalog: Catalog) -> DetectorCalibration:
     """Return the threshold with the most right detections among the clean ones, and sigma."""
     best: tuple[float, float, float] | None = None
+    seen = [look(frame, network) for frame in frames]
     for threshold in THRESHOLDS:
-        outcomes: list[LdOutcome] = [judge(frame, network, catalog, threshold=threshold) for frame in frames]
-        found = summarise(outcomes)
+        pairs = zip(frames, seen, strict=True)
+        found = summarise([gate(frame, every, catalog, threshold=threshold) for frame, every in pairs])
         clean = found.precision.value >= CLEAN
         key = found.recall.value + (1.0 if clean else 0.0)
         if best is None or key > best[0] + 0.002:

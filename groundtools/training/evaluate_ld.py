@@ -14,7 +14,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from flightsw.vision.catalog import Catalog
-from flightsw.vision.landmarks import decode
+from flightsw.vision.landmarks import Candidates, decode
 from flightsw.vision.pose import propose_poses
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, ld_input, model_frame_from_rgb
 from groundtools.landmarks.regions import Region
@@ -88,21 +88,31 @@ def draw_frame(rng: np.random.Generator, region: Region, catalog: Catalog, sourc
 
 def judge(sample: LdFrame, network: Network, catalog: Catalog, *, threshold: float) -> LdOutcome:
     """Return the outcome of a frame."""
+    return gate(sample, look(sample, network), catalog, threshold=threshold)
+
+
+def look(sample: LdFrame, network: Network) -> Candidates:
+    """Return every class's candidate, whatever its peak."""
     heat, offset = network(ld_input(sample.frame))
-    found = decode(heat[0], offset[0], sample.frame, threshold=threshold)
-    every = decode(heat[0], offset[0], sample.frame, threshold=0.0)
+    return decode(heat[0], offset[0], sample.frame, threshold=0.0)
+
+
+def gate(sample: LdFrame, every: Candidates, catalog: Catalog, *, threshold: float) -> LdOutcome:
+    """Return what the pose gate makes of the candidates with a peak of at least `threshold`."""
     raw = FULL_PX * np.linalg.norm(every.uv_px - sample.uv_px[every.label], axis=1)
     raw = raw[sample.clear[every.label]]
-    poses = propose_poses(MODEL_CAMERA, found.uv_px, catalog.p_ecef[found.label], found.score)
+    high = every.score >= threshold
+    label, uv_px, score = every.label[high], every.uv_px[high], every.score[high]
+    poses = propose_poses(MODEL_CAMERA, uv_px, catalog.p_ecef[label], score)
     clear = int(sample.clear.sum())
     if not poses:
         return LdOutcome(False, np.empty(0), np.empty((0, 2)), np.empty(0), 0, clear, raw)
     keep = poses[0].inlier
-    label = found.label[keep]
-    axis = FULL_PX * (found.uv_px[keep] - sample.uv_px[label])
+    label = label[keep]
+    axis = FULL_PX * (uv_px[keep] - sample.uv_px[label])
     error = np.nan_to_num(np.linalg.norm(axis, axis=1), nan=1e4)
     right = int((sample.clear[label] & (error < RIGHT_PX)).sum())
-    return LdOutcome(True, error, axis, found.score[keep], right, clear, raw)
+    return LdOutcome(True, error, axis, score[keep], right, clear, raw)
 
 
 @dataclass(frozen=True, slots=True)
