@@ -69,6 +69,16 @@ def estimate_orbit(
     )
     if len(sightings) < LEAST_DETECTIONS:
         return nothing
+    try:
+        return _estimate(nothing, sightings, prior, options)
+    except np.linalg.LinAlgError:  # geometry beyond all guards is an outcome, not a crash
+        return replace(nothing, status=Status.NOT_CONVERGED)
+
+
+def _estimate(
+    nothing: Solution, sightings: Sightings, prior: Solution | None, options: EstimatorOptions
+) -> Solution:
+    """Search, fit and judge; `nothing` is the answer without a state."""
     setup = _setup(sightings, options)
     belief = _prior_belief(prior, sightings)
     rng = np.random.default_rng(RANDOM_SEED)

@@ -104,7 +104,9 @@ def _proposals(e: Array, a: Array, y: Array, rng: np.random.Generator) -> Array:
 
 def _correct(e: Array, a: Array, y: Array) -> Array:
     """Return the y (M, n) that M subsets of residuals e (M, m) with Jacobian a (M, m, n) imply."""
-    inner = a @ np.swapaxes(a, 1, 2) + np.eye(a.shape[1])
+    inner = a @ np.swapaxes(a, 1, 2)
+    size = np.trace(inner, axis1=1, axis2=2)  # duplicates and huge beliefs leave it singular else
+    inner += (1.0 + 1e-9 * size)[:, None, None] * np.eye(a.shape[1])
     target = e - a @ y
     gain = np.linalg.solve(inner, target[:, :, None])
     return np.asarray(-(np.swapaxes(a, 1, 2) @ gain)[:, :, 0])

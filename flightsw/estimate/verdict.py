@@ -69,15 +69,21 @@ def judge(solution: Solution, is_settled: bool, prior: Solution | None) -> Statu
     """Return the status of a solution that has a state."""
     agreeing = [p for p in solution.passes if p.agrees]
     strong = [p for p in agreeing if p.rival <= MAX_RIVAL_OF_TWO * p.used]
-    rich = [p for p in solution.passes if p.detections >= 2 * MIN_PASS_DETECTIONS]
+    refused = [p for p in solution.passes if not p.agrees and _could_agree(p)]
     confirmed = prior is not None and prior.status.is_determined
     if not is_settled:
         return Status.NOT_CONVERGED
     if len(agreeing) + confirmed < 2:
-        return Status.INCONSISTENT_PASSES if len(rich) >= 2 else Status.ONE_PASS
+        return Status.INCONSISTENT_PASSES if agreeing and refused else Status.ONE_PASS
     if len(agreeing) + confirmed == 2 and len(strong) + confirmed < 2:
         return Status.INCONSISTENT_PASSES
     return Status.DETERMINED if _is_certain(solution) else Status.WEAK_GEOMETRY
+
+
+def _could_agree(p: PassStatistics) -> bool:
+    """Tell whether a pass holds enough to support an orbit, twice over."""
+    enough = p.detections >= 2 * MIN_PASS_DETECTIONS and p.landmarks >= 2 * MIN_PASS_LANDMARKS
+    return enough and p.frames >= MIN_PASS_FRAMES
 
 
 def _is_certain(solution: Solution) -> bool:

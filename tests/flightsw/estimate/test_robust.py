@@ -17,9 +17,9 @@ SHAPES = [2.0, 1.0, 0.5, 0.0, -1.0, -2.0]
 def test_the_weight_is_the_slope_of_the_loss_over_the_residual(shape: float) -> None:
     e = np.linspace(0.1, 20.0, 50)
     h = 1e-5
-    slope = (
-        barron_loss(e + h, shape=shape, scale=2.0) - barron_loss(e - h, shape=shape, scale=2.0)
-    ) / (2.0 * h)
+    slope = (barron_loss(e + h, shape=shape, scale=2.0) - barron_loss(e - h, shape=shape, scale=2.0)) / (
+        2.0 * h
+    )
     np.testing.assert_allclose(barron_weight(e, shape=shape, scale=2.0), slope / e, rtol=1e-6)
 
 
@@ -56,8 +56,7 @@ def test_the_slope_is_half_the_trace_of_the_hessian(shape: float) -> None:
             return float(barron_loss(np.array([np.hypot(*x)]), shape=shape, scale=1.3)[0])
 
         trace = sum(
-            (loss(point + h * axis) - 2.0 * loss(point) + loss(point - h * axis)) / h**2
-            for axis in np.eye(2)
+            (loss(point + h * axis) - 2.0 * loss(point) + loss(point - h * axis)) / h**2 for axis in np.eye(2)
         )
         slope = barron_slope(np.array([radius]), shape=shape, scale=1.3)[0]
         assert slope == pytest.approx(0.5 * trace, abs=1e-5)
