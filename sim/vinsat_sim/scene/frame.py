@@ -26,7 +26,7 @@ from vinsat_sim.scene.radiometry import (
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
-CLOUD_STEP_M = 1300.0  # on the ground: clouds are drawn this finely
+CLOUD_STEP_M = 1500.0  # on the ground: clouds are drawn this finely
 CLOUD_HEIGHT_M = 2500.0  # above the ground their shadow falls on
 MAX_SHADOW_M = 12e3
 TILE_ROWS, TILE_COLUMNS = 128, 1152  # of the final sum: small enough to stay in the cache
