@@ -4,7 +4,9 @@ Frames that are shifted alike make a consistent orbit of their own. When a pass 
 good frames and such ones, the larger group wins, and it need not be the good one. So the
 detections that the orbit rejects in a pass are offered to the orbit of all *other*
 passes: where they bend it to themselves without trouble, they are the pass's rival, and
-a pass whose rival is nearly as large as its support decides nothing.
+a pass whose rival is nearly as large as its support decides nothing. Frames shifted alike
+come in one run; where the orbit holds in runs of frames before and after others and the
+rival in one run only, the rival is such a run and is not counted.
 """
 
 from dataclasses import replace
@@ -54,12 +56,29 @@ def _support_of(
 ) -> int:
     """Return how many of the rejected detections bend the orbit of the others to themselves."""
     belief = _without(others, final)
-    rival, inliers = absorb_all(belief, sightings.select(rejected), setup.forces, rng)
-    if not inliers.any():
+    part = sightings.select(rejected)
+    rival, inliers = absorb_all(belief, part, setup.forces, rng)
+    per_frame = np.sort(np.bincount(part.frame, weights=inliers.astype(np.float64)))
+    if len(per_frame) < 2 or per_frame[-2] < 2.0:  # one shifted frame makes no orbit
+        return 0
+    bad = np.zeros(len(sightings), dtype=bool)
+    bad[np.flatnonzero(rejected)[inliers]] = True
+    here = used | rejected
+    if _runs(sightings, used, here) >= 2 > _runs(sightings, bad, here):
         return 0
     own = sightings.select(used)
     kept = misfit_px(own, setup.forces, rival.t_s, rival.x) < accept_gate_px(own)
     return 0 if kept.mean() > 0.5 else int(inliers.sum())  # the same orbit is no rival
+
+
+def _runs(sightings: Sightings, chosen: BoolArray, here: BoolArray) -> int:
+    """Return in how many runs of two frames or more of a pass (`here`) most detections are chosen."""
+    first, last = np.flatnonzero(here)[[0, -1]]
+    frame = sightings.frame[first : last + 1] - sightings.frame[first]
+    share = np.bincount(frame, weights=chosen[first : last + 1].astype(np.float64)) / np.bincount(frame)
+    marked = np.concatenate([[False], share > 0.5, [False]])
+    edges = np.flatnonzero(marked[1:] != marked[:-1])
+    return int(np.sum(edges[1::2] - edges[::2] >= 2))
 
 
 def _without(others: BoolArray, final: FinalFit) -> Belief:

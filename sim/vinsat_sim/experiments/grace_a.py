@@ -124,7 +124,7 @@ def sighted(arc: Arc, seed: int, *, with_outliers: bool) -> tuple[Observations, 
     times, ids, pixels = [], [], []
     size = np.array([CAMERA.width_px, CAMERA.height_px])
     burst = Burst(rng) if with_outliers else None
-    for k in range(len(arc.t_s)):
+    for k in _frames_near_regions(r):
         near = np.flatnonzero(np.linalg.norm(p - r[k], axis=1) < 1.2e6)
         if not near.size:
             continue
@@ -148,6 +148,16 @@ def sighted(arc: Arc, seed: int, *, with_outliers: bool) -> tuple[Observations, 
     )
     q = quaternion_from_rotation(cam_from_ecef @ arc.to_ecef)
     return observations, AttitudeTable(arc.epoch, arc.t_s, q, np.full(len(q), np.nan))
+
+
+def _frames_near_regions(r_ecef: Array) -> Array:
+    """Return the indices of the positions (M, 3) within 1,600 km of the middle of a region."""
+    middle = np.radians(
+        [[0.5 * (north + south), 0.5 * (west + east)] for west, south, east, north in REGIONS]
+    )
+    centre = ecef_from_lla(middle[:, 0], middle[:, 1])
+    distance = np.linalg.norm(r_ecef[:, None] - centre[None], axis=2)
+    return np.flatnonzero(distance.min(axis=1) < 1.6e6)
 
 
 class Burst:
