@@ -19,11 +19,11 @@ from groundtools.export.cards import write_card
 from groundtools.export.manifest import RC_FILE, detector_file, update_manifest
 from groundtools.export.onnx import write_onnx
 from groundtools.landmarks.regions import REGION_IDS, region_by_id
-from groundtools.training.evaluate_ld import FULL_PX, Network, draw_frame
+from groundtools.training.evaluate_ld import FULL_PX, draw_frame
 from groundtools.training.evaluate_ld import VALIDATION_SEED as LD_SEED
 from groundtools.training.evaluate_rc import VALIDATION_SEED as RC_SEED
 from groundtools.training.evaluate_rc import draw_frames, score
-from groundtools.training.ld_net import JointNet
+from groundtools.training.ld_net import FlyingNet, JointNet, as_network
 from groundtools.training.ld_samples import ld_sources
 from groundtools.training.rasters import WORLD_BOUNDS_DEG, load_raster
 from groundtools.training.rc_net import CLASSES, RegionNet, flying_state
@@ -86,14 +86,14 @@ def export_ld(
     joint = JointNet({name: len(catalog) for name, catalog in catalogs.items()})
     joint.load_state_dict(weights)
     for name in names:
-        net, catalog = joint.detector(name).eval(), catalogs[name]
+        net, catalog = FlyingNet(joint.detector(name)).eval(), catalogs[name]
         sources = ld_sources(region_by_id(name), [(spec, ("flat",)) for spec in specs])
         samples = [
             draw_frame(np.random.default_rng([LD_SEED, n, k]), region_by_id(name), catalog, source[0])
             for n, source in enumerate(sources)
             for k in range(frames)
         ]
-        found = calibrate_detector(samples, torch_network(net), catalog)
+        found = calibrate_detector(samples, as_network(net), catalog)
         checked = _write_detector(folder, name, net, catalog, found.threshold, found.sigma_px)
         facts = {
             "region": name,
@@ -124,18 +124,6 @@ def _write_detector(
     detector = Detector(file_entry(folder, file), threshold, sigma)
     update_manifest(folder, detectors={name: detector})
     return checked
-
-
-def torch_network(net: nn.Module) -> Network:
-    """Return a detector in torch under the interface of the evaluation."""
-
-    def run(x: Floats) -> tuple[Floats, Floats]:
-        with torch.inference_mode():
-            images = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
-            heat, offset = net(images)
-        return heat.numpy(), offset.numpy()
-
-    return run
 
 
 def _shown(recipe: dict[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,27 @@ def ld(
     return 0
 
 
+@app.command
+def prune(
+    checkpoint: Path,
+    *,
+    out: Path,
+    keep: Annotated[int, Parameter(help="Landmarks to keep of each region.")] = 64,
+    frames: Annotated[int, Parameter(help="Frames of each imagery to measure on.")] = 16,
+    imagery: Imageries = None,
+    models: Path | None = None,
+) -> int:
+    """Keep the landmarks a first run finds again: catalogues and a warm start, written to --out."""
+    from groundtools.training.prune import prune_run
+
+    _one_thread()
+    out.mkdir(parents=True, exist_ok=True)
+    for line in prune_run(checkpoint, models or models_folder(), out, _specs(imagery, "flat"), keep, frames):
+        sys.stderr.write(line + "\n")
+    sys.stderr.write(f"{out}: next: vinsat train ld --warm-start {out / checkpoint.name} --models {out}\n")
+    return 0
+
+
 @evaluate.command(name="rc")
 def evaluate_rc(
     *,

@@ -80,3 +80,11 @@ class Run:
         self.step, self.average = state["step"], state["average"]
         torch.set_rng_state(state["random"])
         return True
+
+
+def take_over(net: nn.Module, path: Path) -> None:
+    """Load the averaged weights of a checkpoint wherever both nets have them in one size."""
+    state = torch.load(path, weights_only=True)["average"]
+    own = net.state_dict()
+    fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    net.load_state_dict(fits, strict=False)

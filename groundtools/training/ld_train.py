@@ -14,7 +14,7 @@ import torch
 from flightsw.vision.catalog import Catalog
 from groundtools.imagery.cache import cache_dir
 from groundtools.landmarks.regions import region_by_id
-from groundtools.training.checkpoint import Run
+from groundtools.training.checkpoint import Run, take_over
 from groundtools.training.ld_loss import LdBatch, ld_loss, stack
 from groundtools.training.ld_net import JointNet, parameter_groups
 from groundtools.training.ld_samples import LdCrop, draw_crop, ld_sources
@@ -64,20 +64,12 @@ def start_run(recipe: LdRecipe, classes: Mapping[str, int]) -> Run:
     net = JointNet({name: classes[name] for name in recipe.regions})
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.warm_start:
-        state = torch.load(recipe.warm_start, weights_only=True)
-        _take_over(net, state["average"] or state["net"])
+        take_over(net, Path(recipe.warm_start))
     optimizer = torch.optim.AdamW(list(parameter_groups(net, recipe.weight_decay)), lr=recipe.peak_rate)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
     run = Run(net, optimizer, plain)
     run.start_average()
     return run
-
-
-def _take_over(net: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Load the trunk, and those heads that both have in the same size."""
-    own = net.state_dict()
-    fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
-    net.load_state_dict(fits, strict=False)
 
 
 def train_step(run: Run, crops: list[list[LdCrop]], recipe: LdRecipe) -> dict[str, float]:

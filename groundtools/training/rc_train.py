@@ -10,10 +10,10 @@ from torch.nn import functional
 
 from flightsw.vision.catalog import Catalog
 from groundtools.imagery.cache import cache_dir
-from groundtools.training.checkpoint import Run
+from groundtools.training.checkpoint import Run, take_over
 from groundtools.training.ld_train import parse_imagery
 from groundtools.training.progress import reporting
-from groundtools.training.rc_net import RegionNet, flying_state, parameter_groups
+from groundtools.training.rc_net import RegionNet, parameter_groups
 from groundtools.training.rc_samples import RcView, RegionLandmarks, draw_view, rc_sources
 from groundtools.training.schedule import one_cycle
 
@@ -48,8 +48,7 @@ def start_run(recipe: RcRecipe, landmarks: int) -> Run:
     torch.manual_seed(recipe.seed)
     net = RegionNet(pretrained=recipe.pretrained and not recipe.warm_start, landmarks=landmarks)
     if recipe.warm_start:
-        state = torch.load(recipe.warm_start, weights_only=True)["average"]
-        net.load_state_dict(flying_state(state), strict=False)
+        take_over(net, Path(recipe.warm_start))
     net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(parameter_groups(net, recipe.weight_decay), lr=recipe.peak_rate)
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}

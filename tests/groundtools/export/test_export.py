@@ -20,7 +20,7 @@ from groundtools.export.cards import read_card, write_card
 from groundtools.export.manifest import RC_FILE, detector_file, update_manifest
 from groundtools.export.onnx import PARITY, onnx_bytes, parity, write_onnx
 from groundtools.landmarks.regions import REGIONS
-from groundtools.training.ld_net import LandmarkNet
+from groundtools.training.ld_net import FlyingNet, LandmarkNet
 from groundtools.training.rc_net import CLASSES, RegionNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -35,10 +35,23 @@ def one_thread() -> None:
 @pytest.mark.verifies("TRN-004")
 def test_a_detector_in_onnxruntime_equals_torch(rng: np.random.Generator) -> None:
     torch.manual_seed(0)
-    net = LandmarkNet(7).eval()
+    net = FlyingNet(LandmarkNet(7)).eval()
     data = onnx_bytes(net, (1, 3, 64, 96), ("heat", "offset"), {"vinsat.kind": "ld"})
     assert parity(net, data, rng.normal(0.0, 0.5, (1, 3, 64, 96)).astype(np.float32)) < PARITY
     assert onnx_metadata(data)["vinsat.kind"] == "ld"
+
+
+def test_offsets_point_to_the_middle_of_a_peak() -> None:
+    class Bump(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            heat = torch.full((1, 2, 8, 8), -8.0)
+            heat[0, 1, 4, 3], heat[0, 1, 4, 4] = 3.0, 3.0  # the landmark lies on their border
+            return heat, torch.zeros(1, 2, 8, 8)
+
+    heat, offset = FlyingNet(Bump())(torch.zeros(1, 3, 32, 32))  # type: ignore[arg-type]
+    np.testing.assert_allclose(offset[0, :, 4, 3].numpy(), [0.5, 0.0], atol=1e-3)  # cells
+    assert bool(torch.isfinite(offset).all())
+    assert heat.shape == (1, 2, 8, 8)
 
 
 @pytest.mark.verifies("TRN-004")
