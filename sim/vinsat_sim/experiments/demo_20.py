@@ -2,9 +2,10 @@
 
 Seeds 1 to 20 of scenario `demo` over the embedded imagery: orbit, date, clouds and
 pointing are drawn, each until there are two daylit passes over places with a detector.
-An orbit counts as found when it is called determined and is off by less than 5 km at the
-last image. The reference system's figure, 85 %, counts whoever was below 5 km at any
-instant; that is printed too, and so is the error propagated to the end of the arc.
+Counted is who is off by less than 5 km at the last image; how many are called determined
+is printed beside it, since clouds leave some with a single pass, which the flight program
+does not vouch for. The reference system's figure, 85 %, counts whoever was below 5 km at
+any instant; that is printed too, and so is the error propagated to the end of the arc.
 
 `full` flies what is not stored yet, one JSON per seed in docs/results/demo-20, and can be
 interrupted. `quick` checks that the stored results are whole and of the present recipe
@@ -13,7 +14,10 @@ interrupted. `quick` checks that the stored results are whole and of the present
 
 import hashlib
 import json
+import os
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +49,12 @@ def seeds(scale: Scale) -> tuple[int, ...]:
 
 def run(scale: Scale) -> tuple[Check, ...]:
     """Fly or check, then judge."""
+    results = {seed: result for seed in SEEDS if (result := stored(seed)) is not None}
     if scale == "full":
-        results = {seed: stored(seed) or fly(seed) for seed in SEEDS}
+        results |= _at_once(fly, tuple(seed for seed in SEEDS if seed not in results))
         write_index(results)
         return judge(list(results.values()))
-    results = {seed: result for seed in SEEDS if (result := stored(seed)) is not None}
-    anew = {seed: _flown(seed) for seed in FLOWN_ANEW}
+    anew = _at_once(_flown, FLOWN_ANEW)
     return (
         at_least("stored_results_of_this_recipe", len(results), len(SEEDS), unit="of 20"),
         Check(name="stored_results_are_whole", value=index_is_whole(), passed=index_is_whole()),
@@ -111,11 +115,12 @@ def judge(results: list[dict[str, Any]]) -> tuple[Check, ...]:
     """Return the checks over any number of results (all fail over none)."""
     n = len(results)
     determined = [result for result in results if result["status"] == "DETERMINED"]
-    found = sum(_below(result, "error_last_image_km") for result in determined)
+    found = sum(_below(result, "error_last_image_km") for result in results)
+    sure = sum(_below(result, "error_last_image_km") for result in determined)
     ever = sum(_below(result, "error_ever_km") for result in results)
-    end = sum(_below(result, "error_end_km") for result in determined)
+    end = sum(_below(result, "error_end_km") for result in results)
     outside = sum(_sigmas(result) > OUTSIDE_SIGMA for result in determined)
-    errors = [result["error_last_image_km"] for result in determined]
+    errors = [error for result in results if (error := result["error_last_image_km"]) is not None]
     share = found / n if n else float("nan")
     return (
         at_least(
@@ -131,7 +136,8 @@ def judge(results: list[dict[str, Any]]) -> tuple[Check, ...]:
             thesis=PUBLISHED_END,
         ),
         at_most("determined_but_outside_5_sigma", outside, 0),
-        noted("determined", len(determined)),
+        noted("share_called_determined", len(determined) / n if n else None),
+        noted("share_determined_and_under_5_km_at_the_last_image", sure / n if n else None),
         noted("median_error_last_image_km", float(np.median(errors)) if errors else None),
         noted("worst_error_last_image_km", max(errors) if errors else None),
         noted("orbits_drawn_for_these", sum(result["draws"] for result in results)),
@@ -139,9 +145,15 @@ def judge(results: list[dict[str, Any]]) -> tuple[Check, ...]:
     )  # fmt: skip
 
 
+def _at_once(what: Callable[[int], dict[str, Any]], which: tuple[int, ...]) -> dict[int, dict[str, Any]]:
+    """Return what(seed) of each seed; two demos at a time, for a flight keeps one core busy."""
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        return dict(zip(which, pool.map(what, which), strict=True))
+
+
 def _flown(seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="vinsat-demo-20-") as folder:
-        story = run_demo(seed, DemoOptions(out=Path(folder) / "out", imagery=IMAGERY))
+        story = run_demo(seed, DemoOptions(out=Path(folder) / "out", imagery=IMAGERY, workers=1))
     about = {
         "seed": seed,
         "recipe": recipe(),
