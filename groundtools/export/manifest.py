@@ -7,6 +7,7 @@ from flightsw.vision.catalog import read_catalog
 from flightsw.vision.manifest import (
     NAME,
     SCHEMA,
+    Acceptance,
     Detector,
     FileEntry,
     Manifest,
@@ -54,7 +55,8 @@ def update_manifest(
     classifier = rc or (old.rc if old else None)
     if classifier and (folder / classifier.model.file).exists():
         classifier = replace(classifier, model=file_entry(folder, classifier.model.file))
-    manifest = Manifest(SCHEMA, tuple(places + others), classifier)
+    accept = old.accept if old else Acceptance()
+    manifest = Manifest(SCHEMA, tuple(places + others), classifier, accept)
     write_manifest(folder, manifest)
     return manifest
 
