@@ -13,7 +13,8 @@ from flightsw.astro.propagate import Forces
 from flightsw.camera.model import Camera
 from flightsw.estimate.final_fit import FinalFit, fit_all
 from flightsw.estimate.growth import chunk_of_frames
-from flightsw.estimate.initial import Orbit, find_orbit, grow
+from flightsw.estimate.initial import find_orbit, grow
+from flightsw.estimate.local_orbits import Orbit
 from flightsw.estimate.observations import AttitudeTable, Observations
 from flightsw.estimate.orbit_fit import DRAG, OFFSET, SIZE, STATE, Belief, FitSetup
 from flightsw.estimate.rivals import rival_support

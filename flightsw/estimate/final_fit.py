@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flightsw.estimate.covariance import Clusters, robust_covariance
 from flightsw.estimate.growth import ACCEPT_COUNT, ACCEPT_SHARE, accept_gate_px, chunk_of_frames
-from flightsw.estimate.initial import Orbit, misfit_px
+from flightsw.estimate.local_orbits import Orbit, misfit_px
 from flightsw.estimate.orbit_fit import (
     SIZE,
     UNIT,

@@ -30,6 +30,7 @@ MAX_PAIRS = 60
 ALTITUDES = np.geomspace(250e3, 1_200e3, 9)  # m
 HEADING_STEP = np.radians(2.5)
 MISFIT_POINTS = 20_000  # detections times hypotheses at once: bounds the memory
+MAX_SCORED, MAX_RANKED = 1_000, 60  # detections a pass is scored by; hypotheses compared
 GRID_STEP = 20.0  # s; cubic Hermite between RK4 steps of 20 s is good to 1 cm
 
 
@@ -155,18 +156,13 @@ def heading_states(sightings: Sightings, row: int) -> Array:
 
 def misfits(sightings: Sightings, states: Array) -> Array:
     """Return the pixel misfit (K, N) of each detection under states (K, F, 6); inf where unseen."""
-    frame, n = sightings.frame, len(sightings)
-    batch = max(1, MISFIT_POINTS // max(n, 1))
-    rows = []
-    for start in range(0, len(states), batch):
-        part = states[start : start + batch]
-        cam = _cam_from_eci(sightings, part)
-        offset = sightings.p_eci[None] - part[:, frame, :3]
-        p_cam = np.einsum("knij,knj->kni", cam[:, frame], offset)
-        uv, _ = pixel_from_camera_point(sightings.camera, p_cam.reshape(-1, 3))
-        e = uv.reshape(len(part), n, 2) - sightings.uv_px
-        rows.append(np.hypot(e[..., 0], e[..., 1]))
-    misfit = np.concatenate(rows) if rows else np.zeros((0, n))
+    frame = sightings.frame
+    cam = _cam_from_eci(sightings, states)
+    offset = sightings.p_eci[None] - states[:, frame, :3]
+    p_cam = np.einsum("knij,knj->kni", cam[:, frame], offset)
+    uv, _ = pixel_from_camera_point(sightings.camera, p_cam.reshape(-1, 3))
+    e = uv.reshape(len(states), len(sightings), 2) - sightings.uv_px
+    misfit = np.hypot(e[..., 0], e[..., 1])
     return np.where(np.isfinite(misfit), misfit, np.inf)
 
 
@@ -194,18 +190,45 @@ def rank_hypotheses(
     """
     if not len(states):
         return []
-    misfit = misfits(sightings, short_arcs(states, times, sightings.t_s))
-    near = np.abs(sightings.t_s[sightings.frame][None, :] - times[:, None]) <= SPAN
-    score = np.sum(near * np.maximum(0.0, 1.0 - (misfit / gate_px) ** 2), axis=1)
+    sightings = _even_choice(sightings)
+    score = np.concatenate(
+        [_scores(sightings, states[k], times[k], gate_px)[0] for k in _batches(states, sightings)]
+    )
+    best = np.argsort(-score, kind="stable")[:MAX_RANKED]
+    _, explained = _scores(sightings, states[best], times[best], gate_px)
     chosen: list[int] = []
-    explained: list[NDArray[np.bool_]] = []
-    for k in np.argsort(-score, kind="stable"):
-        inside = near[k] & (misfit[k] < gate_px)
+    for k in range(len(best)):
         # One that explains the same detections as a better one is no second idea.
-        if any(np.sum(inside & other) > 0.8 * max(np.sum(inside), 1) for other in explained):
+        same = [np.sum(explained[k] & explained[j]) > 0.8 * np.sum(explained[k]) for j in chosen]
+        if not explained[k].any() or any(same):
             continue
-        chosen.append(int(k))
-        explained.append(inside)
+        chosen.append(k)
         if len(chosen) == keep:
             break
-    return [Hypothesis(float(times[k]), states[k], float(score[k])) for k in chosen]
+    return [Hypothesis(float(times[best[k]]), states[best[k]], float(score[best[k]])) for k in chosen]
+
+
+def _even_choice(sightings: Sightings) -> Sightings:
+    """Return at most MAX_SCORED of the detections, evenly chosen."""
+    n = len(sightings)
+    if n <= MAX_SCORED:
+        return sightings
+    keep = np.zeros(n, dtype=bool)
+    keep[np.linspace(0, n - 1, MAX_SCORED).astype(int)] = True
+    return sightings.select(keep)
+
+
+def _batches(states: Array, sightings: Sightings) -> list[slice]:
+    """Return slices of the states small enough for the memory."""
+    size = max(1, MISFIT_POINTS // max(len(sightings), 1))
+    return [slice(start, start + size) for start in range(0, len(states), size)]
+
+
+def _scores(
+    sightings: Sightings, states: Array, times: Array, gate_px: float
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return the score (K,) of each hypothesis and the detections (K, N) that it explains."""
+    misfit = misfits(sightings, short_arcs(states, times, sightings.t_s))
+    near = np.abs(sightings.t_s[sightings.frame][None, :] - times[:, None]) <= SPAN
+    value = near * np.maximum(0.0, 1.0 - (misfit / gate_px) ** 2)
+    return np.sum(value, axis=1), value > 0.0

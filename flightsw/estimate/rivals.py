@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from flightsw.estimate.final_fit import FinalFit
 from flightsw.estimate.growth import absorb_all, accept_gate_px
-from flightsw.estimate.initial import JOINT_INFLATION, misfit_px
+from flightsw.estimate.initial import JOINT_INFLATION
+from flightsw.estimate.local_orbits import misfit_px
 from flightsw.estimate.orbit_fit import UNIT, Belief, FitSetup
 from flightsw.estimate.sightings import Sightings
 
