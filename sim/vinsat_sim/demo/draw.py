@@ -52,7 +52,8 @@ class Draw:
         """The orbit for a reader."""
         altitude_km = (self.elements.a - WGS84_A) / 1e3
         inclination_deg = np.degrees(self.elements.inclination)
-        return f"a {self.family} orbit at {altitude_km:.0f} km, inclined {inclination_deg:.1f} degrees"
+        article = "an" if self.family[0] in "AEIOU" else "a"
+        return f"{article} {self.family} orbit at {altitude_km:.0f} km, inclined {inclination_deg:.1f} degrees"
 
 
 def draw(seed: int, scenario: Scenario, camera: Camera, landmarks: dict[str, Array]) -> Draw:

@@ -114,17 +114,22 @@ def _draw_error(axes: Axes, score: Score, recognised_t_s: Array) -> None:
     axes.axhline(ACCURACY_KM, color=NIGHT, linewidth=0.8, linestyle=":", label=f"{ACCURACY_KM:g} km")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(_plain_number))
-    axes.yaxis.set_minor_formatter(FuncFormatter(_plain_number))
+    axes.yaxis.set_minor_formatter(FuncFormatter(_two_or_five))
     axes.tick_params(which="both", labelsize=8)
     foot = axes.get_xaxis_transform()  # y from 0 at the bottom of the panel to 1 at its top
     recognised = recognised_t_s / 60.0
     axes.vlines(recognised, 0.0, 0.04, transform=foot, color=SEEN, linewidth=1.0, label="frames recognised")
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, ncols=4)
+    axes.legend(fontsize=8, ncols=4, loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def _plain_number(value: float, _: int) -> str:
     return f"{value:g}"
+
+
+def _two_or_five(value: float, _: int) -> str:
+    """Label 0.2, 0.5, 2, 5 and so on; more would not fit."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
 
 
 def _east(lon: int) -> str:

@@ -65,8 +65,7 @@ class Story:
             )
         return (
             f"The orbit was found: at the last image it is off by {kilometres(score.error_last_image_km)}; "
-            f"the flight program, which cannot know, claims {kilometres(score.sigma_last_image_km)}"
-            " (1 sigma)."
+            f"the flight program itself expects {kilometres(score.sigma_last_image_km)} (1 sigma)."
         )
 
     def sentences(self) -> list[str]:
