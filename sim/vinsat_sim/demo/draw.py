@@ -53,7 +53,8 @@ class Draw:
         altitude_km = (self.elements.a - WGS84_A) / 1e3
         inclination_deg = np.degrees(self.elements.inclination)
         article = "an" if self.family[0] in "AEIOU" else "a"
-        return f"{article} {self.family} orbit at {altitude_km:.0f} km, inclined {inclination_deg:.1f} degrees"
+        kind = f"{article} {self.family} orbit"
+        return f"{kind} at {altitude_km:.0f} km, inclined {inclination_deg:.1f} degrees"
 
 
 def draw(seed: int, scenario: Scenario, camera: Camera, landmarks: dict[str, Array]) -> Draw:
