@@ -79,6 +79,7 @@ def add_clouds(
     rgb = rgb * (1.0 - shadow[..., None])
     brightness = rng.uniform(190.0, 255.0)
     tint = brightness + rng.normal(0.0, 3.0, 3)
-    opacity = thickness[..., None] * np.float32(rng.uniform(0.85, 1.0))
+    densest = rng.uniform(0.4, 0.85) if rng.uniform() < 0.25 else rng.uniform(0.85, 1.0)  # thin or thick
+    opacity = thickness[..., None] * np.float32(densest)
     shaded = tint.astype(np.float32) * (0.82 + 0.18 * thickness[..., None])
     return np.asarray(rgb + opacity * (shaded - rgb), np.float32)

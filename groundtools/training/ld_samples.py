@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from flightsw.vision.catalog import Catalog
@@ -18,6 +19,7 @@ from groundtools.landmarks.regions import Region
 from groundtools.training.clouds import CLEAR_THICKNESS, add_clouds, cloud_thickness, draw_cover
 from groundtools.training.radiometry import develop, expose
 from groundtools.training.rasters import Raster, half_raster, load_raster, reach_bounds_deg
+from groundtools.training.rendered import RasterImagery, landmarks_clear, picture, renderer, sample_view
 from groundtools.training.views import Pose, cut_view, pose_looking_at, project, random_attitude
 
 CROP_PX = 256
@@ -35,6 +37,12 @@ class LdSource:
 
     fine: Raster
     coarse: Raster
+
+    @property
+    def imagery(self) -> RasterImagery:
+        """The same under the interface the simulator's renderer reads from."""
+        levels = {self.fine.level: self.fine, self.coarse.level: self.coarse}
+        return RasterImagery(levels)
 
     def at(self, altitude: float, lat: float) -> Raster:
         """Return the level that suits a height (m) and latitude (rad), as the renderer does."""
@@ -78,11 +86,21 @@ class _Aim:
 
 
 def draw_crop(
-    rng: np.random.Generator, region: Region, catalog: Catalog, sources: list[list[LdSource]]
+    rng: np.random.Generator,
+    region: Region,
+    catalog: Catalog,
+    sources: list[list[LdSource]],
+    *,
+    rendered: float = 0.0,
 ) -> LdCrop:
-    """Draw one crop: imagery, place, pose, weather and light."""
+    """Draw one crop: imagery, place, pose, weather and light.
+
+    rendered : part of the crops that the simulator's renderer makes, 0 without it.
+    """
     variants = sources[rng.integers(len(sources))]
     source = variants[rng.integers(len(variants))]
+    if rng.uniform() < rendered:
+        return _rendered_crop(rng, region, catalog, source)
     aims = [_aim(rng, region, catalog) for _ in range(2 if rng.uniform() < BUSY else 1)]
     aim = max(aims, key=lambda one: int(visibility(one.uv_px, None)[0].sum()))
     window = (*aim.corner, CROP_PX, CROP_PX)
@@ -95,6 +113,23 @@ def draw_crop(
         rgb = add_clouds(rng, rgb, thickness, gsd_km)
     image = ld_normalise(expose(rng, develop(rng, rgb), noise=NOISE, jpeg=rng.uniform() < 0.8))
     return LdCrop(image, aim.uv_px, *visibility(aim.uv_px, thickness))
+
+
+def _rendered_crop(rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource) -> LdCrop:
+    """Draw a crop of the simulator's: around a landmark in view, the fullest of a few."""
+    module = renderer()
+    view = sample_view(module, rng, source.imagery, region.bounds_deg)
+    uv_px, inside, clear = landmarks_clear(view, MODEL_CAMERA, catalog.p_ecef)
+    size = np.array([MODEL_CAMERA.width_px, MODEL_CAMERA.height_px])
+    aims = uv_px[rng.choice(np.flatnonzero(inside), 2)] if inside.any() else rng.uniform(0, size, (1, 2))
+    corners = np.clip(aims - rng.uniform(10, CROP_PX - 10, aims.shape), 0, size - CROP_PX).astype(int)
+    full = [int(visibility(uv_px - corner, None)[0].sum()) for corner in corners]
+    u0, v0 = (int(x) for x in corners[int(np.argmax(full))])
+    pixels = picture(module, view, module.crop_camera(MODEL_CAMERA, (u0, v0, CROP_PX, CROP_PX)))
+    pixels = simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(pixels, view.quality))
+    local = uv_px - (u0, v0)
+    visible, ignored = visibility(local, None)
+    return LdCrop(ld_normalise(pixels), local, visible & clear, ignored | (visible & ~clear))
 
 
 def _aim(rng: np.random.Generator, region: Region, catalog: Catalog) -> _Aim:

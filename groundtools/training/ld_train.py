@@ -30,7 +30,8 @@ class LdRecipe:
     """What the detectors' training is determined by.
 
     regions : taught together; per_region : crops of each in a batch; peak_rate : learning
-    rate; imagery : specs with their sea variants ("spec:flat,raw"); warm_start :
+    rate; imagery : specs with their sea variants ("spec:flat,raw"); rendered : part of the
+    crops made by the simulator's renderer; warm_start :
     checkpoint whose trunk, and heads of the same regions, are taken over.
     """
 
@@ -41,6 +42,7 @@ class LdRecipe:
     peak_rate: float = 2.5e-3
     weight_decay: float = 1e-4
     imagery: tuple[str, ...] = ("embedded:flat",)
+    rendered: float = 0.5
     warm_start: str = ""
 
 
@@ -133,6 +135,6 @@ def _drawer(recipe: LdRecipe, catalogs: Mapping[str, Catalog]) -> Draw:
     sources = {name: ld_sources(region_by_id(name), specs) for name in recipe.regions}
 
     def draw(rng: np.random.Generator, name: str) -> LdCrop:
-        return draw_crop(rng, region_by_id(name), catalogs[name], sources[name])
+        return draw_crop(rng, region_by_id(name), catalogs[name], sources[name], rendered=recipe.rendered)
 
     return draw

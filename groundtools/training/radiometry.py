@@ -13,9 +13,9 @@ def develop(rng: np.random.Generator, rgb: NDArray[np.float32]) -> NDArray[np.fl
     """Return the view (h, w, 3) as an unknown camera in unknown air would give it."""
     haze = max(0.0, rng.uniform(-0.15, 0.3))
     air = np.array([150.0, 172.0, 198.0]) + rng.normal(0.0, 12.0) + rng.normal(0.0, 6.0, 3)
-    gain = np.exp(rng.normal(0.0, 0.17) + rng.normal(0.0, 0.05, 3))
+    gain = np.exp(rng.normal(-0.03, 0.2) + rng.normal(0.0, 0.07, 3))
     gamma = np.exp(rng.normal(0.0, 0.15))
-    saturation = rng.uniform(0.5, 1.3)
+    saturation = rng.uniform(0.5, 1.6)
     mixing = saturation * np.eye(3) + (1.0 - saturation) / 3.0
     slope = (1.0 - haze) * mixing * gain[:, None]
     offset = haze * gain * air + rng.normal(0.0, 4.0)

@@ -18,20 +18,21 @@ from numpy.typing import NDArray
 
 from flightsw.vision.catalog import Catalog
 from flightsw.vision.preprocess import MODEL_CAMERA, RC_SHAPE, rc_normalise
-from groundtools.landmarks.regions import REGIONS, Region
+from groundtools.landmarks.regions import REGIONS
 from groundtools.training.clouds import CLEAR_THICKNESS, add_clouds, cloud_thickness, draw_cover
 from groundtools.training.radiometry import develop, expose
 from groundtools.training.rasters import WORLD_BOUNDS_DEG, Raster, half_raster, load_raster
+from groundtools.training.rendered import RasterImagery, landmarks_clear, picture, renderer, sample_view
 from groundtools.training.views import (
     Pose,
     cut_view,
-    near_nadir_pose,
     pose_looking_at,
     project,
     random_attitude,
 )
 
-SHARP_LEVEL, SOFT_LEVEL = 7, 6
+SHARP_LEVEL = 7
+SOUTHMOST_DEG, NORTHMOST_DEG = -56.0, 68.0  # of sub-satellite points: what rasters hold
 SHARP_PART = 0.35  # of the views
 RC_CAMERA = MODEL_CAMERA.resized(0.25)  # 288 x 162
 MIN_LANDMARKS = 4
@@ -73,6 +74,12 @@ class RcSource:
     soft: Raster
     sharp: Raster
 
+    @property
+    def imagery(self) -> RasterImagery:
+        """The same, and coarser levels, under the interface the renderer reads from."""
+        coarse = half_raster(self.soft)
+        return RasterImagery({one.level: one for one in (self.sharp, self.soft, coarse, half_raster(coarse))})
+
 
 def rc_sources(specs: list[tuple[str, tuple[str, ...]]]) -> list[list[RcSource]]:
     """Return the worlds of each imagery spec, one a sea variant."""
@@ -83,31 +90,42 @@ def rc_sources(specs: list[tuple[str, tuple[str, ...]]]) -> list[list[RcSource]]
     return out
 
 
-def draw_view_pose(rng: np.random.Generator) -> tuple[Pose, float]:
-    """Draw a pose and its altitude (m): over a region, near one, or anywhere."""
-    attitude = random_attitude(rng)
+def draw_bounds(rng: np.random.Generator) -> tuple[float, float, float, float]:
+    """Draw where a view is to look, degrees: over a region, near one, or anywhere."""
     kind = rng.uniform()
     if kind < WORLD:
-        lat = float(np.arcsin(rng.uniform(np.sin(np.deg2rad(-56.0)), np.sin(np.deg2rad(68.0)))))
-        return near_nadir_pose(float(rng.uniform(-np.pi, np.pi)), lat, *attitude), attitude[0]
-    region = REGIONS[rng.integers(len(REGIONS))]
-    lon, lat = _place_near(rng, region, 2.0 if kind < WORLD + NEAR else WIDENED)
+        return -180.0, SOUTHMOST_DEG, 180.0, NORTHMOST_DEG
+    west, south, east, north = REGIONS[rng.integers(len(REGIONS))].bounds_deg
+    widened = 2.0 if kind < WORLD + NEAR else WIDENED
+    lon, lat = widened * (east - west), widened * (north - south)
+    return west - lon, max(south - lat, SOUTHMOST_DEG), east + lon, min(north + lat, NORTHMOST_DEG)
+
+
+def draw_view_pose(rng: np.random.Generator) -> tuple[Pose, float]:
+    """Draw a pose and its altitude (m)."""
+    attitude = random_attitude(rng)
+    west, south, east, north = np.deg2rad(draw_bounds(rng))
+    lon = float(rng.uniform(west, east))
+    lat = float(np.arcsin(rng.uniform(np.sin(south), np.sin(north))))
     centre = np.array([RC_CAMERA.cx_px, RC_CAMERA.cy_px])
     return pose_looking_at(RC_CAMERA, lon, lat, centre, attitude), attitude[0]
 
 
-def _place_near(rng: np.random.Generator, region: Region, widened: float) -> tuple[float, float]:
-    """Return longitude and latitude (rad) uniform over a region widened on every side."""
-    at = -widened + (1.0 + 2.0 * widened) * rng.uniform(size=2)
-    lon = region.west_deg + at[0] * (region.east_deg - region.west_deg)
-    lat = region.south_deg + at[1] * (region.north_deg - region.south_deg)
-    return float(np.deg2rad(lon)), float(np.deg2rad(np.clip(lat, -56.0, 68.0)))
+def draw_view(
+    rng: np.random.Generator,
+    landmarks: RegionLandmarks,
+    sources: list[list[RcSource]],
+    *,
+    rendered: float = 0.0,
+) -> RcView:
+    """Draw one view: imagery, place, pose, weather and light.
 
-
-def draw_view(rng: np.random.Generator, landmarks: RegionLandmarks, sources: list[list[RcSource]]) -> RcView:
-    """Draw one view: imagery, place, pose, weather and light."""
+    rendered : part of the views that the simulator's renderer makes, 0 without it.
+    """
     variants = sources[rng.integers(len(sources))]
     source = variants[rng.integers(len(variants))]
+    if rng.uniform() < rendered:
+        return _rendered_view(rng, landmarks, source)
     raster = source.sharp if rng.uniform() < SHARP_PART else source.soft
     pose, altitude = draw_view_pose(rng)
     window = (0, 0, RC_CAMERA.width_px, RC_CAMERA.height_px)
@@ -122,6 +140,17 @@ def draw_view(rng: np.random.Generator, landmarks: RegionLandmarks, sources: lis
     top = (pixels.shape[0] - RC_SHAPE[0]) // 2
     image = rc_normalise(pixels[top : top + RC_SHAPE[0]].astype(np.float32))
     seen = landmarks_seen(pose, landmarks, thickness)
+    return RcView(image, frame_label(seen, landmarks), seen.astype(np.float32))
+
+
+def _rendered_view(rng: np.random.Generator, landmarks: RegionLandmarks, source: RcSource) -> RcView:
+    """Draw a view of the simulator's, rendered at the classifier's own pixel."""
+    module = renderer()
+    view = sample_view(module, rng, source.imagery, draw_bounds(rng))
+    pixels = picture(module, view, RC_CAMERA)
+    top = (pixels.shape[0] - RC_SHAPE[0]) // 2
+    image = rc_normalise(pixels[top : top + RC_SHAPE[0]].astype(np.float32))
+    seen = landmarks_clear(view, RC_CAMERA, landmarks.p_ecef)[2]
     return RcView(image, frame_label(seen, landmarks), seen.astype(np.float32))
 
 

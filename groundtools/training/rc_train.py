@@ -25,6 +25,7 @@ LANDMARK_WEIGHT = 3.0  # of the landmarks' loss: about a third of the gradient
 class RcRecipe:
     """What the classifier's training is determined by.
 
+    rendered : part of the views made by the simulator's renderer;
     pretrained : start from ImageNet weights; warm_start : or from a checkpoint's average.
     """
 
@@ -34,6 +35,7 @@ class RcRecipe:
     peak_rate: float = 1.0e-3
     weight_decay: float = 1e-4
     imagery: tuple[str, ...] = ("embedded:flat",)
+    rendered: float = 0.6
     pretrained: bool = True
     warm_start: str = ""
 
@@ -99,7 +101,7 @@ def train_rc(
         sources = rc_sources(parse_imagery(recipe.imagery))
 
         def draw(rng: np.random.Generator) -> RcView:
-            return draw_view(rng, landmarks, sources)
+            return draw_view(rng, landmarks, sources, rendered=recipe.rendered)
 
     smooth = 0.0
     with reporting("rc", recipe.steps) as report:
