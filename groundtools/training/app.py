@@ -20,6 +20,7 @@ evaluate = App(name="evaluate", help="Judge the shipped networks on frames they 
 app.command(evaluate)
 
 Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object.")]
+Quick = Annotated[bool, Parameter(help="Judge on the quick views, not on the simulator's renderer.")]
 Imageries = Annotated[list[str] | None, Parameter(help='Like "embedded" or "tiles.tar:flat,raw".')]
 
 
@@ -133,14 +134,17 @@ def evaluate_rc(
     frames: int = 600,
     seed: int = 90_001,
     imagery: Imageries = None,
+    quick: Quick = False,
     models: Path | None = None,
     as_json: Json = False,
 ) -> int:
     """Judge the shipped region classifier on each imagery."""
+    from groundtools.training.rendered import is_available
     from groundtools.training.report import rc_report
 
     _one_thread()
-    return _show(rc_report(models or models_folder(), list(_specs(imagery, "flat")), frames, seed), as_json)
+    specs, rendered = list(_specs(imagery, "flat")), not quick and is_available()
+    return _show(rc_report(models or models_folder(), specs, frames, seed, rendered=rendered), as_json)
 
 
 @evaluate.command(name="ld")
@@ -150,14 +154,17 @@ def evaluate_ld(
     frames: int = 60,
     seed: int = 90_002,
     imagery: Imageries = None,
+    quick: Quick = False,
     models: Path | None = None,
     as_json: Json = False,
 ) -> int:
     """Judge the shipped landmark detectors behind the gate, on each imagery."""
+    from groundtools.training.rendered import is_available
     from groundtools.training.report import ld_report
 
     _one_thread()
-    found = ld_report(models or models_folder(), region, list(_specs(imagery, "flat")), frames, seed)
+    specs, rendered = list(_specs(imagery, "flat")), not quick and is_available()
+    found = ld_report(models or models_folder(), region, specs, frames, seed, rendered=rendered)
     return _show(found, as_json)
 
 

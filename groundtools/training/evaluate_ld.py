@@ -22,6 +22,7 @@ from groundtools.training.clouds import CLEAR_THICKNESS, add_clouds, cloud_thick
 from groundtools.training.ld_samples import EDGE_PX, LANDMARK_WINDOW_PX, LdSource
 from groundtools.training.metrics import Share
 from groundtools.training.radiometry import develop
+from groundtools.training.rendered import landmarks_clear, picture, renderer, sample_view
 from groundtools.training.views import cut_view, pose_looking_at, project, random_attitude
 
 Array = NDArray[np.float64]
@@ -61,8 +62,28 @@ class LdOutcome:
     raw_error_px: Array
 
 
-def draw_frame(rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource) -> LdFrame:
-    """Draw a frame that looks at a place of the region."""
+def draw_frame(
+    rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource, *, rendered: bool
+) -> LdFrame:
+    """Draw a frame that looks at a place of the region, by the simulator's renderer or the quick one."""
+    return (_rendered_frame if rendered else _quick_frame)(rng, region, catalog, source)
+
+
+def _rendered_frame(rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource) -> LdFrame:
+    view = sample_view(renderer(), rng, source.imagery, region.bounds_deg)
+    uv_px, _, clear = landmarks_clear(view, MODEL_CAMERA, catalog.p_ecef)
+    jpeg = simplejpeg.encode_jpeg(picture(renderer(), view, MODEL_CAMERA), view.quality)
+    return LdFrame(model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg)), uv_px, clear & _central(uv_px))
+
+
+def _central(uv_px: Array) -> NDArray[np.bool_]:
+    """Tell which pixels (K, 2) lie in the frame and not at its very edge."""
+    size = np.array([MODEL_CAMERA.width_px, MODEL_CAMERA.height_px])
+    with np.errstate(invalid="ignore"):
+        return np.asarray(((uv_px >= EDGE_PX) & (uv_px < size - EDGE_PX)).all(axis=1))
+
+
+def _quick_frame(rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource) -> LdFrame:
     attitude = random_attitude(rng)
     lon = float(np.deg2rad(rng.uniform(region.west_deg, region.east_deg)))
     lat = float(np.deg2rad(rng.uniform(region.south_deg, region.north_deg)))
@@ -71,8 +92,7 @@ def draw_frame(rng: np.random.Generator, region: Region, catalog: Catalog, sourc
     width, height = MODEL_CAMERA.width_px, MODEL_CAMERA.height_px
     rgb = cut_view(source.at(attitude[0], lat), MODEL_CAMERA, pose, (0, 0, width, height)).astype(np.float32)
     uv_px = project(MODEL_CAMERA, pose, catalog.p_ecef)
-    with np.errstate(invalid="ignore"):
-        clear = ((uv_px >= EDGE_PX) & (uv_px < np.array([width, height]) - EDGE_PX)).all(axis=1)
+    clear = _central(uv_px)
     cover = draw_cover(rng)
     if cover > 0.0:
         gsd_km = attitude[0] / MODEL_CAMERA.fx_px / 1e3

@@ -15,8 +15,15 @@ from groundtools.landmarks.regions import REGION_IDS, REGIONS
 from groundtools.training.clouds import add_clouds, cloud_thickness, draw_cover
 from groundtools.training.metrics import best_thresholds, bootstrap_macro_f1, f1_per_class
 from groundtools.training.radiometry import develop
-from groundtools.training.rasters import Raster
-from groundtools.training.rc_samples import RegionLandmarks, frame_label, landmarks_seen
+from groundtools.training.rc_samples import (
+    NORTHMOST_DEG,
+    SOUTHMOST_DEG,
+    RcSource,
+    RegionLandmarks,
+    frame_label,
+    landmarks_seen,
+)
+from groundtools.training.rendered import landmarks_clear, picture, renderer, sample_view
 from groundtools.training.views import Pose, cut_view, near_nadir_pose, pose_looking_at, random_attitude
 
 TEST_SEED, VALIDATION_SEED = 90_001, 80_001
@@ -46,27 +53,44 @@ def draw_pose(rng: np.random.Generator) -> tuple[Pose, float]:
 
 
 def draw_frames(
-    seed: int, count: int, landmarks: RegionLandmarks, raster: Raster, *, vary: bool = True
+    seed: int, count: int, landmarks: RegionLandmarks, source: RcSource, *, rendered: bool
 ) -> RcFrames:
-    """Draw frames of one imagery. `vary` False leaves light and air as they are."""
+    """Draw frames of one imagery, by the simulator's renderer or the quick one."""
+    draw = _rendered_frame if rendered else _quick_frame
     inputs, labels = [], []
     for k in range(count):
-        rng = np.random.default_rng([seed, k])
-        pose, altitude = draw_pose(rng)
-        size = (MODEL_CAMERA.height_px, MODEL_CAMERA.width_px)
-        rgb = cut_view(raster, MODEL_CAMERA, pose, (0, 0, size[1], size[0])).astype(np.float32)
-        cover, thickness = draw_cover(rng), None
-        if cover > 0.0:
-            gsd_km = altitude / MODEL_CAMERA.fx_px / 1e3
-            thickness = cloud_thickness(rng, size, cover, gsd_km)
-            rgb = add_clouds(rng, rgb, thickness, gsd_km)
-        if vary:
-            rgb = develop(rng, rgb)
-        jpeg = simplejpeg.encode_jpeg(np.clip(rgb + 0.5, 0, 255).astype(np.uint8), JPEG_QUALITY)
+        rgb, seen = draw(np.random.default_rng([seed, k]), landmarks, source)
+        jpeg = simplejpeg.encode_jpeg(rgb, JPEG_QUALITY)
         frame = model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg))
         inputs.append(rc_input(frame)[0])
-        labels.append(frame_label(landmarks_seen(pose, landmarks, thickness), landmarks))
+        labels.append(frame_label(seen, landmarks))
     return RcFrames(np.stack(inputs), np.stack(labels) > 0.5)
+
+
+def _quick_frame(
+    rng: np.random.Generator, landmarks: RegionLandmarks, source: RcSource
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    pose, altitude = draw_pose(rng)
+    size = (MODEL_CAMERA.height_px, MODEL_CAMERA.width_px)
+    rgb = cut_view(source.sharp, MODEL_CAMERA, pose, (0, 0, size[1], size[0])).astype(np.float32)
+    cover, thickness = draw_cover(rng), None
+    if cover > 0.0:
+        gsd_km = altitude / MODEL_CAMERA.fx_px / 1e3
+        thickness = cloud_thickness(rng, size, cover, gsd_km)
+        rgb = add_clouds(rng, rgb, thickness, gsd_km)
+    pixels = np.clip(develop(rng, rgb) + 0.5, 0, 255).astype(np.uint8)
+    return pixels, landmarks_seen(pose, landmarks, thickness)
+
+
+def _rendered_frame(
+    rng: np.random.Generator, landmarks: RegionLandmarks, source: RcSource
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    whole = (-180.0, SOUTHMOST_DEG, 180.0, NORTHMOST_DEG)
+    elsewhere = rng.uniform() < ELSEWHERE_PART
+    bounds = whole if elsewhere else REGIONS[rng.integers(len(REGIONS))].bounds_deg
+    view = sample_view(renderer(), rng, source.imagery, bounds)
+    seen = landmarks_clear(view, MODEL_CAMERA, landmarks.p_ecef)[2]
+    return picture(renderer(), view, MODEL_CAMERA), seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ def measure(
     asked = np.zeros_like(found)
     for s, source in enumerate(sources):
         for k in range(frames):
-            sample = draw_frame(np.random.default_rng([PRUNE_SEED, s, k]), region, catalog, source)
+            rng = np.random.default_rng([PRUNE_SEED, s, k])
+            sample = draw_frame(rng, region, catalog, source, rendered=False)
             every = look(sample, network)
             error = FULL_PX * np.linalg.norm(every.uv_px - sample.uv_px[every.label], axis=1)
             right = np.zeros(len(catalog), bool)

@@ -37,6 +37,11 @@ def renderer() -> Any:
     raise InputError("no renderer is installed", fix="pip install 'vinsat[sim]'")
 
 
+def is_available() -> bool:
+    """Tell whether the simulator's renderer is installed."""
+    return any(entry.name == NAME for entry in entry_points(group=GROUP))
+
+
 @dataclass(frozen=True, slots=True)
 class RasterImagery:
     """Rasters of one imagery, by level, under the interface the renderer reads from."""

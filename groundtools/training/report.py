@@ -17,14 +17,13 @@ from groundtools.training.evaluate_rc import RcScore, draw_frames, score
 from groundtools.training.ld_samples import ld_sources
 from groundtools.training.ld_train import parse_imagery
 from groundtools.training.metrics import Share
-from groundtools.training.rasters import WORLD_BOUNDS_DEG, load_raster
-from groundtools.training.rc_samples import SHARP_LEVEL, RegionLandmarks
+from groundtools.training.rc_samples import RegionLandmarks, rc_sources
 
 Floats = NDArray[np.float32]
 CHUNK = 100  # frames drawn at a time
 
 
-def rc_report(folder: Path, specs: list[str], frames: int, seed: int) -> dict[str, Any]:
+def rc_report(folder: Path, specs: list[str], frames: int, seed: int, *, rendered: bool) -> dict[str, Any]:
     """Return the classifier's figures on each imagery, keyed by its name."""
     models = load_models(folder)
     rc, session = models.manifest.rc, models.classifier
@@ -36,24 +35,25 @@ def rc_report(folder: Path, specs: list[str], frames: int, seed: int) -> dict[st
     half = np.full(len(rc.classes), 0.5)
     with_detector = [place.id for place in models.manifest.region if place.detector]
     out: dict[str, Any] = {}
-    for spec, seas in parse_imagery(tuple(specs)):
-        raster = load_raster(spec, WORLD_BOUNDS_DEG, level=SHARP_LEVEL, sea=seas[0])
+    for (source,) in rc_sources([(spec, seas[:1]) for spec, seas in parse_imagery(tuple(specs))]):
         probability, labels = [], []
         for start in range(0, frames, CHUNK):
-            drawn = draw_frames(seed + start, min(CHUNK, frames - start), landmarks, raster)
+            drawn = draw_frames(
+                seed + start, min(CHUNK, frames - start), landmarks, source, rendered=rendered
+            )
             logits = [session.run(x[None])[0][0] for x in drawn.inputs]
             probability.append(1.0 / (1.0 + np.exp(-np.array(logits, float))))
             labels.append(drawn.labels)
         found: RcScore = score(np.concatenate(labels), np.concatenate(probability), half)
-        facts = asdict(found) | {"seed": seed, "imagery": raster.name}
+        facts = asdict(found) | {"seed": seed, "rendered": rendered}
         if with_detector:
             facts["f1_detector_regions"] = float(np.nanmean([found.f1[name] for name in with_detector]))
-        out[raster.name] = facts
+        out[source.sharp.name] = facts
     return out
 
 
 def ld_report(
-    folder: Path, regions: list[str] | None, specs: list[str], frames: int, seed: int
+    folder: Path, regions: list[str] | None, specs: list[str], frames: int, seed: int, *, rendered: bool
 ) -> dict[str, Any]:
     """Return the detectors' figures, keyed "region imagery"."""
     models = load_models(folder)
@@ -67,14 +67,17 @@ def ld_report(
             source = ld_sources(region, [(spec, seas[:1])])[0][0]
             outcomes = [
                 judge(
-                    draw_frame(np.random.default_rng([seed, k]), region, catalog, source),
+                    draw_frame(np.random.default_rng([seed, k]), region, catalog, source, rendered=rendered),
                     network,
                     catalog,
                     threshold=place.detector.threshold,
                 )
                 for k in range(frames)
             ]
-            out[f"{place.id} {source.fine.name}"] = score_facts(summarise(outcomes)) | {"seed": seed}
+            out[f"{place.id} {source.fine.name}"] = score_facts(summarise(outcomes)) | {
+                "seed": seed,
+                "rendered": rendered,
+            }
     return out
 
 
