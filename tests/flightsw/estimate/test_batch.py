@@ -4,7 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flightsw.camera.quaternion import quaternion_from_rotation, rotation_from_quaternion
 from flightsw.estimate.batch import EstimatorOptions, estimate_orbit
+from flightsw.estimate.residuals import rotation_and_left_jacobian
 from flightsw.estimate.solution import Status
 
 THREE = ((0.0, 150.0), (5_800.0, 5_950.0), (11_500.0, 11_650.0))
@@ -242,3 +244,37 @@ def test_without_drag_the_factor_stays_at_its_prior(synthetic: Callable, rng: np
     options = EstimatorOptions(drag_sigma=1e-4)
     solution = estimate_orbit(case.observations, case.camera, attitude=case.attitude, options=options)
     assert solution.drag_scale == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.verifies("EST-006")
+def test_a_given_attitude_with_a_stated_sigma_has_its_constant_part_estimated(
+    synthetic: Callable, rng: np.random.Generator
+) -> None:
+    case = synthetic(rng, nadir=False)
+    tilt = np.radians([0.08, -0.05, 0.06])
+    turn = quaternion_from_rotation(
+        rotation_and_left_jacobian(tilt)[0].T @ rotation_from_quaternion(case.attitude.q)
+    )
+    told = replace(case.attitude, q=turn, sigma_rad=np.full(len(turn), np.radians(0.08)))
+    solution = estimate_orbit(case.observations, case.camera, attitude=told)
+    assert solution.status is Status.DETERMINED
+    assert np.all(np.abs(solution.pointing_offset_rad - tilt) < 4.0 * solution.pointing_sigma_rad)
+    assert case.error(solution, case.t_s[-1]) < 4.0 * solution.position_sigma  # m
+    untold = estimate_orbit(
+        case.observations, case.camera, attitude=replace(told, sigma_rad=np.full(len(turn), np.nan))
+    )
+    assert not untold.pointing_sigma_rad.any()
+
+
+def test_frames_without_a_row_of_attitude_count_as_nadir_pointing(
+    synthetic: Callable, rng: np.random.Generator
+) -> None:
+    case = synthetic(rng, nadir=False)
+    half = len(case.t_s) // 2
+    table = replace(
+        case.attitude, t_s=case.t_s[:half], q=case.attitude.q[:half], sigma_rad=np.full(half, np.nan)
+    )
+    solution = estimate_orbit(case.observations, case.camera, attitude=table)
+    assert solution.attitude_mode == "mixed"
+    assert solution.status is Status.DETERMINED
+    assert case.error(solution, case.t_s[-1]) < 3e3  # m
