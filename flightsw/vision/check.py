@@ -24,8 +24,8 @@ from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, lla_fr
 from flightsw.camera.project import observe, over_horizon, ray_from_pixel
 from flightsw.vision.cloud import cloudy
 from flightsw.vision.features import Floats, Mask, grey_from_rgb, local_features
+from flightsw.vision.fit import Pose
 from flightsw.vision.maps import FEATURE_STEP, MapGrid, ReferenceMap
-from flightsw.vision.pose import Pose
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
 from flightsw.vision.resample import block_mean
 
@@ -35,6 +35,7 @@ NODE = 8  # cells between exactly projected ones; between them linear (error 0.0
 NEAR = 2  # cells, 4.8 km
 RING = (10, 16)  # cells, 24 and 38 km
 MARGIN = 16  # cells of map kept around the view, for the shifts
+COARSE_BELOW = 750e3  # m of altitude: there 4 model px are about a cell, above it 2
 FEWEST_CELLS = 2000  # 11,500 km^2
 
 
@@ -55,20 +56,44 @@ class DenseScore:
         return self.peak * math.sqrt(self.cells)
 
 
-def dense_score(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> DenseScore:
-    """Return how well a frame at `pose` agrees with a map."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """A frame laid on a piece of map: features and patch (3, H, W), usable (H, W).
+
+    top, left : the piece's first row and column of the map; uv_px (H, W, 2) : where its
+    cells lie in the model frame.
+    """
+
+    features: Floats
+    usable: Mask
+    patch: Floats
+    top: int
+    left: int
+    uv_px: Array
+
+
+def view_of(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> View | None:
+    """Return a frame laid on the map by its pose, or None where it does not see the map."""
     window = _window(pose, reference.grid)
     if window is None:
-        return DenseScore(np.nan, np.nan, 0)
-    grey, valid = _rectify(frame, pose, reference.grid, window)
-    features, usable = local_features(grey, valid)
+        return None
     top, left, bottom, right = window
-    cells = int(usable.sum())
-    if cells < FEWEST_CELLS:
-        return DenseScore(np.nan, np.nan, cells)
+    uv_px = _cell_pixels(pose, reference.grid, window)
+    grey, valid = _rectify(frame, uv_px, 4 if pose.altitude < COARSE_BELOW else 2)
+    features, usable = local_features(grey, valid)
     patch = reference.features[top:bottom, left:right].transpose(2, 0, 1).astype(np.float32)
     patch *= np.float32(FEATURE_STEP)
-    return _correlate(np.ascontiguousarray(features.transpose(2, 0, 1)), usable, patch)
+    planes = np.ascontiguousarray(features.transpose(2, 0, 1))
+    return View(planes, usable, patch, top, left, uv_px)
+
+
+def dense_score(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> DenseScore:
+    """Return how well a frame at `pose` agrees with a map."""
+    view = view_of(frame, pose, reference)
+    cells = 0 if view is None else int(view.usable.sum())
+    if view is None or cells < FEWEST_CELLS:
+        return DenseScore(np.nan, np.nan, cells)
+    return _correlate(view.features, view.usable, view.patch)
 
 
 def _window(pose: Pose, grid: MapGrid) -> tuple[int, int, int, int] | None:
@@ -92,13 +117,12 @@ def _window(pose: Pose, grid: MapGrid) -> tuple[int, int, int, int] | None:
     return top, left, bottom, right
 
 
-def _rectify(
-    frame: ModelFrame, pose: Pose, grid: MapGrid, window: tuple[int, int, int, int]
-) -> tuple[Floats, Mask]:
-    """Return the frame's grey (H, W) on the map's cells, and where it is of use."""
-    uv_px = _cell_pixels(pose, grid, window)
-    rgb, clear = _reduced(frame, 4 if pose.altitude < 750e3 else 2)
-    step = frame.rgb.shape[1] // rgb.shape[1]
+def _rectify(frame: ModelFrame, uv_px: Array, step: int) -> tuple[Floats, Mask]:
+    """Return the frame's grey (H, W) at pixels (H, W, 2), and where it is of use.
+
+    step : the frame is averaged over step x step pixels first, about a cell.
+    """
+    rgb, clear = _reduced(frame, step)
     grey = grey_from_rgb(rgb)
     x, y = uv_px[..., 0] / step - 0.5, uv_px[..., 1] / step - 0.5
     height, width = grey.shape

@@ -1,8 +1,8 @@
-"""One frame to landmarks: classifier, detectors, gate, dense check, in that order.
+"""One frame to landmarks: classifier, detectors, gate, dense check, alignment, in that order.
 
-A frame ends at the first pose that passes both gate and check. Landmarks are then the
-candidates of every detector already run that agree with that pose, so a second region
-in view adds its own. "No fix" is a common and honest answer.
+A frame ends at the first pose that passes both gate and check; it is then drawn tight on
+the map. Landmarks are the candidates of every detector already run that agree with that
+pose, so a second region in view adds its own. "No fix" is a common and honest answer.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,23 @@ from numpy.typing import NDArray
 from flightsw.camera.model import Camera
 from flightsw.camera.project import observe
 from flightsw.errors import InputError
+from flightsw.vision.align import align
+from flightsw.vision.catalog import Catalog
 from flightsw.vision.check import DenseScore, dense_score
 from flightsw.vision.cloud import Refusal, quick_refusal
+from flightsw.vision.fit import Pose
 from flightsw.vision.landmarks import Candidates, detect
+from flightsw.vision.manifest import Acceptance
+from flightsw.vision.maps import ReferenceMap
 from flightsw.vision.models import Models, RegionModels
-from flightsw.vision.pose import GateOptions, Pose, Proposal, propose_poses
+from flightsw.vision.pose import GateOptions, propose_poses
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, decode_model_frame, user_px_from_model
 from flightsw.vision.regions import classify, likely_regions
 
 Array = NDArray[np.float64]
+
+AGREEMENT_PX = 4.5  # model px: between a right candidate and an aligned pose (itself good to 0.3)
+FEWEST_LANDMARKS = 3  # that agree with an aligned pose; the gate asked for more, less tightly
 
 
 class FrameStatus(Enum):
@@ -92,7 +100,7 @@ def search_frame(models: Models, frame: ModelFrame, camera: Camera) -> FrameResu
     refusal = quick_refusal(frame)
     if refusal is not None:
         return FrameResult(FrameStatus[refusal.name])
-    status, inliers, score = FrameStatus.ELSEWHERE, 0, None
+    result = FrameResult(FrameStatus.ELSEWHERE)
     run: list[tuple[RegionModels, Candidates]] = []
     for region_id in _regions(models, frame):
         place = models.region(region_id)
@@ -100,26 +108,67 @@ def search_frame(models: Models, frame: ModelFrame, camera: Camera) -> FrameResu
         assert place.entry.detector is not None
         seen = detect(place.detector, frame, threshold=place.entry.detector.threshold)
         run.append((place, seen))
-        for proposal in _propose(models, place, seen):
-            dense = dense_score(frame, proposal.pose, place.reference)
-            if score is None or not dense.peak <= score.peak:
-                inliers, score = proposal.support, dense
-            if is_accepted(models, dense):
-                ids = tuple(each.entry.id for each, _ in run)
-                found = _collect(run, proposal.pose, camera)
-                pose = proposal.pose
-                return FrameResult(FrameStatus.FIX, ids, proposal.support, dense, pose, found)
-            status = FrameStatus.FAILED_CHECK
-        if status is FrameStatus.ELSEWHERE:
-            status = FrameStatus.NO_POSE
-    return FrameResult(status, tuple(place.entry.id for place, _ in run), inliers, score)
+        ids = tuple(each.entry.id for each, _ in run)
+        here = locate(frame, seen, place.catalog, place.reference, accept=models.manifest.accept)
+        if here.pose is not None:
+            found = _collect(run, here.pose, camera)
+            return FrameResult(FrameStatus.FIX, ids, here.inliers, here.score, here.pose, found)
+        best = here if result.score is None or here.score is not None else result
+        result = FrameResult(_further(result.status, here.status), ids, best.inliers, best.score)
+    return result
 
 
-def is_accepted(models: Models, score: DenseScore) -> bool:
-    """Tell whether a dense check passes the manifest's limits (NaN does not)."""
-    limits = models.manifest.accept
-    enough = score.peak >= limits.peak and score.strength >= limits.strength
-    return enough and score.contrast >= limits.contrast
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a frame was taken, by one region's candidates: pose, drawn tight on the map, or
+    None and why. agrees (N,) : the candidates right by that pose; inliers of the gate;
+    score of the dense check.
+    """
+
+    status: FrameStatus
+    agrees: NDArray[np.bool_]
+    pose: Pose | None = None
+    inliers: int = 0
+    score: DenseScore | None = None
+
+
+def locate(
+    frame: ModelFrame, seen: Candidates, catalog: Catalog, reference: ReferenceMap, *, accept: Acceptance
+) -> Location:
+    """Return what gate, dense check and alignment make of a detector's candidates."""
+    points = catalog.p_ecef[seen.label]
+    nobody = np.zeros(len(seen), dtype=np.bool_)
+    best = Location(FrameStatus.NO_POSE, nobody)
+    options = GateOptions(min_inliers=accept.min_inliers)
+    for proposal in propose_poses(MODEL_CAMERA, seen.uv_px, points, seen.score, options=options):
+        score = dense_score(frame, proposal.pose, reference)
+        if is_accepted(accept, score):
+            aligned = align(frame, proposal.pose, reference, shift=score.shift)
+            if aligned is not None:
+                agrees = _agree(aligned.pose, seen.uv_px, points)
+                if agrees.sum() >= FEWEST_LANDMARKS:
+                    return Location(FrameStatus.FIX, agrees, aligned.pose, proposal.support, score)
+        if best.score is None or not score.peak <= best.score.peak:
+            best = Location(FrameStatus.FAILED_CHECK, nobody, None, proposal.support, score)
+    return best
+
+
+def is_accepted(accept: Acceptance, score: DenseScore) -> bool:
+    """Tell whether a dense check passes the limits (NaN does not)."""
+    enough = score.peak >= accept.peak and score.strength >= accept.strength
+    return enough and score.contrast >= accept.contrast
+
+
+def _further(one: FrameStatus, other: FrameStatus) -> FrameStatus:
+    """Return which of two failures got further."""
+    order = (FrameStatus.ELSEWHERE, FrameStatus.NO_POSE, FrameStatus.FAILED_CHECK)
+    return max(one, other, key=order.index)
+
+
+def _agree(pose: Pose, uv_px: Array, p_ecef: Array) -> NDArray[np.bool_]:
+    """Tell which candidates lie where a pose puts their landmarks."""
+    expected, _, _ = observe(MODEL_CAMERA, pose.cam_from_ecef, pose.r_ecef, p_ecef)
+    return np.asarray(np.linalg.norm(uv_px - expected, axis=1) < AGREEMENT_PX)
 
 
 def _regions(models: Models, frame: ModelFrame) -> list[str]:
@@ -133,22 +182,13 @@ def _regions(models: Models, frame: ModelFrame) -> list[str]:
     return [region for region in likely if region in equipped][: rc.most_regions]
 
 
-def _propose(models: Models, place: RegionModels, seen: Candidates) -> list[Proposal]:
-    """Return the gate's poses for one detector's candidates."""
-    options = GateOptions(min_inliers=models.manifest.accept.min_inliers)
-    points = place.catalog.p_ecef[seen.label]
-    return propose_poses(MODEL_CAMERA, seen.uv_px, points, seen.score, options=options)
-
-
 def _collect(run: list[tuple[RegionModels, Candidates]], pose: Pose, camera: Camera) -> Detections:
     """Return all candidates that agree with an accepted pose, as landmarks."""
     ids: list[str] = []
     regions: list[str] = []
     columns: list[Array] = []
     for place, seen in run:
-        points = place.catalog.p_ecef[seen.label]
-        expected, _, _ = observe(MODEL_CAMERA, pose.cam_from_ecef, pose.r_ecef, points)
-        agrees = np.linalg.norm(seen.uv_px - expected, axis=1) < GateOptions().radii_px[-1]
+        agrees = _agree(pose, seen.uv_px, place.catalog.p_ecef[seen.label])
         label = seen.label[agrees]
         names = place.catalog.ids
         ids += [names[k] for k in label]

@@ -19,7 +19,7 @@ from flightsw.vision.catalog import Catalog, write_catalog
 from flightsw.vision.features import merge_sources
 from flightsw.vision.landmarks import HEAT_SHAPE
 from flightsw.vision.maps import LAND_FULL, ReferenceMap, grid_of_region, quantise, write_map
-from flightsw.vision.pose import Pose, rotation_from_vector
+from flightsw.vision.fit import Pose, rotation_from_vector
 from flightsw.vision.preprocess import LD_SHAPE, MODEL_CAMERA, RC_SHAPE
 
 REGION = "33T"

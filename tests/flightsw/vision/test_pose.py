@@ -3,7 +3,8 @@ import pytest
 
 from flightsw.astro.geodesy import ecef_from_lla
 from flightsw.camera.project import observe
-from flightsw.vision.pose import GateOptions, Pose, propose_poses, rotation_from_vector
+from flightsw.vision.fit import Pose, rotation_from_vector
+from flightsw.vision.pose import GateOptions, propose_poses
 from flightsw.vision.preprocess import MODEL_CAMERA
 from flightsw.vision.similarity import Plane
 
