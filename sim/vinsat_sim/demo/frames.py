@@ -10,6 +10,7 @@ import csv
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.time import Epoch
 from flightsw.camera.model import Camera
+from flightsw.errors import VinsatError
 from groundtools.imagery import open_imagery
 from vinsat_sim.attitude import pointed_attitude
 from vinsat_sim.clouds import cloud_field
@@ -31,6 +33,10 @@ Array = NDArray[np.float64]
 CHUNK = 16  # frames a process renders in a row: neighbours share imagery
 TIMES = "frames.csv"
 JITTER_STREAM, NOISE_STREAM = 4, 5  # independent random streams of one seed
+
+
+class RenderingStopped(VinsatError):
+    """A rendering process ended before its frames were done (exit code 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +118,21 @@ def render(
     workers: int,
     step: Callable[[int], None],
 ) -> None:
-    """Render the frames as JPEG files into `folder`; step(count) is called as they appear."""
+    """Render the frames as JPEG files into `folder`; step(count) is called as they appear.
+
+    RenderingStopped where a process was stopped from outside.
+    """
     chunks = [frames[start : start + CHUNK] for start in range(0, len(frames), CHUNK)]
     context = multiprocessing.get_context("spawn")  # forking a process with threads can hang it
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_prepare, initargs=(folder, spec, camera, quality)
-    ) as pool:
-        for done in as_completed([pool.submit(_render_chunk, chunk) for chunk in chunks]):
-            step(done.result())
+    try:
+        with ProcessPoolExecutor(
+            workers, mp_context=context, initializer=_prepare, initargs=(folder, spec, camera, quality)
+        ) as pool:
+            for done in as_completed([pool.submit(_render_chunk, chunk) for chunk in chunks]):
+                step(done.result())
+    except BrokenProcessPool:
+        fix = "is there enough memory? --workers 1 needs less"
+        raise RenderingStopped(f"a rendering process was stopped from outside; {fix}") from None
 
 
 @dataclass(frozen=True, slots=True)
