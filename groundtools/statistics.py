@@ -17,4 +17,4 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float] | None:
     scale = 1.0 + Z95**2 / trials
     centre = (share + Z95**2 / (2.0 * trials)) / scale
     half = Z95 / scale * math.sqrt(share * (1.0 - share) / trials + Z95**2 / (4.0 * trials**2))
-    return centre - half, centre + half
+    return max(0.0, centre - half), min(1.0, centre + half)  # rounding steps over the ends

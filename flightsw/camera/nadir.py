@@ -1,4 +1,4 @@
-"""The nadir frame: where a nadir-pointing body points, and how that depends on r and v.
+"""The nadir frame: where a nadir-pointing body points.
 
 body +z is the geodetic nadir (the inward normal of the ellipsoid below the satellite),
 +x the part of the velocity orthogonal to it, +y completes. "Velocity" is the inertial

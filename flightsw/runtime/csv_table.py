@@ -42,10 +42,6 @@ class Table:
         """Return the number of rows N."""
         return len(self.line)
 
-    def has(self, name: str) -> bool:
-        """Tell whether the file has a column."""
-        return name in self.columns
-
     def number(self, name: str) -> Array:
         """Return a number column (N,); NaN everywhere where an optional column is absent."""
         if name not in self.columns:

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 TILE_PX = 256
-MAX_LATITUDE_DEG = 85.051_128_779_806_59  # where the square world ends
 CLAMP_LATITUDE_DEG = 89.5  # y stays finite up to here; beyond, latitudes are clamped
 EQUATOR_M = 2.0 * np.pi * 6_378_137.0
 

@@ -25,11 +25,6 @@ class Region:
         """West, south, east, north."""
         return self.west_deg, self.south_deg, self.east_deg, self.north_deg
 
-    @property
-    def centre_deg(self) -> tuple[float, float]:
-        """Longitude and latitude of the middle."""
-        return 0.5 * (self.west_deg + self.east_deg), 0.5 * (self.south_deg + self.north_deg)
-
 
 REGIONS: tuple[Region, ...] = tuple(
     Region(name, west, south, west + 6.0, south + 8.0)

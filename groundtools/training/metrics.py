@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Z95 = 1.959963984540054
+from groundtools.statistics import wilson_interval
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`hits` of `count` with Wilson's 95 % interval (Wilson, JASA 1927)."""
+    """`hits` of `count` with Wilson's 95 % interval (all of 0 to 1 where nothing was tried)."""
 
     hits: int
     count: int
@@ -23,13 +23,7 @@ class Share:
     @property
     def interval(self) -> tuple[float, float]:
         """Low and high."""
-        n = self.count
-        if n == 0:
-            return 0.0, 1.0
-        p, z2 = self.hits / n, Z95**2
-        middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-        half = Z95 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+        return wilson_interval(self.hits, self.count) or (0.0, 1.0)
 
     def as_dict(self) -> dict[str, float]:
         """Return value, low, high and count, for JSON."""

@@ -6,8 +6,6 @@ from typing import Any
 from vinsat_sim.demo.flight import FlightRun
 from vinsat_sim.score import Score
 
-NOT_READABLE = "FAILED"  # the status shown when the flight program left no solution
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:

@@ -28,6 +28,7 @@ from flightsw.estimate.batch import EstimatorOptions, estimate_orbit
 from flightsw.estimate.observations import AttitudeTable, Observations
 from flightsw.estimate.solution import Solution
 from groundtools.imagery.shared import shared_data_dir
+from groundtools.landmarks.regions import REGIONS
 from groundtools.registry import Check, Reproduction, Scale, at_most, noted
 
 Array = NDArray[np.float64]
@@ -41,14 +42,7 @@ LANDMARKS_PER_REGION = 400
 BAD_SHARE, BURST_FRAMES = 0.30, 6.0
 CLEAN_LIMIT, OUTLIER_LIMIT = 80.0, 160.0  # m
 ARCS = {"quick": 20, "full": 60}
-# West, south, east, north of the thesis's regions, deg.
-REGIONS = tuple(
-    (west, south, west + 6.0, south + 8.0)
-    for west, south in (
-        (-126, 32), (-126, 40), (-120, 24), (-114, 24), (-90, 40), (-84, 24), (-84, 40), (-78, 32),
-        (6, 32), (6, 40), (12, 32), (12, 40), (126, 32), (132, 32), (138, 32), (138, 40),
-    )
-)  # fmt: skip
+BOUNDS_DEG = tuple(region.bounds_deg for region in REGIONS)  # west, south, east, north
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +100,7 @@ def cut_arc(orbit: PreciseOrbit, start_s: float) -> Arc:
 def draw_landmarks(rng: np.random.Generator) -> tuple[Array, Array]:
     """Return longitudes and latitudes (L,), deg, uniform on the area of each region."""
     lon, lat = [], []
-    for west, south, east, north in REGIONS:
+    for west, south, east, north in BOUNDS_DEG:
         lon.append(rng.uniform(west, east, LANDMARKS_PER_REGION))
         low, high = np.sin(np.radians([south, north]))
         lat.append(np.degrees(np.arcsin(rng.uniform(low, high, LANDMARKS_PER_REGION))))
@@ -153,7 +147,7 @@ def sighted(arc: Arc, seed: int, *, with_outliers: bool) -> tuple[Observations, 
 def _frames_near_regions(r_ecef: Array) -> Array:
     """Return the indices of the positions (M, 3) within 1,600 km of the middle of a region."""
     middle = np.radians(
-        [[0.5 * (north + south), 0.5 * (west + east)] for west, south, east, north in REGIONS]
+        [[0.5 * (north + south), 0.5 * (west + east)] for west, south, east, north in BOUNDS_DEG]
     )
     centre = ecef_from_lla(middle[:, 0], middle[:, 1])
     distance = np.linalg.norm(r_ecef[:, None] - centre[None], axis=2)

@@ -109,7 +109,7 @@ def test_any_name_of_a_frame_gives_a_value_or_an_input_error(tmp_path: Path, ste
     path = tmp_path / f"{stem}.jpg"
     path.write_bytes(b"")
     try:
-        read_frame_times(tmp_path)
+        assert [frame.path for frame in read_frame_times(tmp_path)] == [path]
     except InputError:
         pass  # the other outcome
     finally:

@@ -44,7 +44,7 @@ def test_the_story_names_all_three_errors_and_the_draws():
 
 
 def test_the_json_of_a_story_has_no_not_a_number():
-    json.dumps(STORY.as_json(), allow_nan=False)
+    assert json.loads(json.dumps(STORY.as_json(), allow_nan=False)) == STORY.as_json()
 
 
 @pytest.mark.parametrize(
