@@ -73,9 +73,7 @@ def at_least(
     return _check(name, value, bool(value >= limit), f">= {limit:g} {unit}".rstrip(), interval, thesis)
 
 
-def noted(
-    name: str, value: Value, *, interval: Interval = None, thesis: float | str | None = None
-) -> Check:
+def noted(name: str, value: Value, *, interval: Interval = None, thesis: float | str | None = None) -> Check:
     """Return a figure that is reported without a threshold; it always passes."""
     return _check(name, value, True, None, interval, thesis)
 

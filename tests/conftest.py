@@ -26,9 +26,7 @@ def finite_difference() -> Callable[..., Array]:
     The result has the shape of f(x) with an axis of length n behind it.
     """
 
-    def derivative(
-        f: Callable[[Array], ArrayLike], x: ArrayLike, h: ArrayLike = 1e-6
-    ) -> Array:
+    def derivative(f: Callable[[Array], ArrayLike], x: ArrayLike, h: ArrayLike = 1e-6) -> Array:
         point = np.array(x, dtype=np.float64)
         steps = np.broadcast_to(np.asarray(h, dtype=np.float64), point.shape)
         columns = []

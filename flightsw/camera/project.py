@@ -77,9 +77,7 @@ def ray_from_pixel(camera: Camera, uv_px: Array) -> Array:
     return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
 
-def observe(
-    camera: Camera, cam_from_ref: Array, r_ref: Array, p_ref: Array
-) -> tuple[Array, Array, Array]:
+def observe(camera: Camera, cam_from_ref: Array, r_ref: Array, p_ref: Array) -> tuple[Array, Array, Array]:
     """Project points as seen from a satellite; any one reference frame, ecef or eci.
 
     cam_from_ref : (3, 3) or (N, 3, 3); r_ref : satellite, (3,) or (N, 3), m;

@@ -27,7 +27,6 @@ from groundtools.training.ld_net import FlyingNet, JointNet, as_network
 from groundtools.training.ld_samples import ld_sources
 from groundtools.training.rc_net import CLASSES, RegionNet, flying_state
 from groundtools.training.rc_samples import RegionLandmarks, rc_sources
-from groundtools.training.rendered import is_available
 
 Floats = NDArray[np.float32]
 RC_TRIED = 0.25  # probability from which a region is worth a detector's time: the checks decide
@@ -50,17 +49,17 @@ def export_rc(path: Path, folder: Path, specs: list[str], frames: int) -> dict[s
     net.load_state_dict(flying_state(weights))
     landmarks = RegionLandmarks.of([read_catalog(folder / f"{name}.cat") for name in REGION_IDS])
     labels, probability, validation = [], [], {}
-    for (source,) in rc_sources([(spec, ("flat",)) for spec in specs]):
+    for (imagery,) in rc_sources([(spec, ("flat",)) for spec in specs]):
         mine, told = [], []
         for start in range(0, frames, CHUNK):
             count = min(CHUNK, frames - start)
-            drawn = draw_frames(RC_SEED + start, count, landmarks, source, rendered=is_available())
+            drawn = draw_frames(RC_SEED + start, count, landmarks, imagery)
             mine.append(probabilities(net, drawn.inputs))
             told.append(drawn.labels)
         labels.append(np.concatenate(told))
         probability.append(np.concatenate(mine))
         half = np.full(len(CLASSES), 0.5)
-        validation[source.sharp.name] = round(score(labels[-1], probability[-1], half).macro_f1, 4)
+        validation[imagery.name] = round(score(labels[-1], probability[-1], half).macro_f1, 4)
     best = centre_thresholds(net, np.concatenate(labels), np.concatenate(probability))
     metadata = {"vinsat.kind": "rc", "vinsat.classes": ",".join(CLASSES)}
     checked = write_onnx(folder / RC_FILE, net, (1, 3, *RC_SHAPE), ("logits",), metadata, halve=True)
@@ -71,7 +70,6 @@ def export_rc(path: Path, folder: Path, specs: list[str], frames: int) -> dict[s
         "validation": {
             "frames_each": frames,
             "seed": RC_SEED,
-            "rendered": is_available(),
             "macro_f1_at_half_before": validation,
         },
         "thresholds_moved_to_half": [round(float(value), 3) for value in best],
@@ -94,14 +92,8 @@ def export_ld(
         net, catalog = FlyingNet(joint.detector(name)).eval(), catalogs[name]
         sources = ld_sources(region_by_id(name), [(spec, ("flat",)) for spec in specs])
         samples = [
-            draw_frame(
-                np.random.default_rng([LD_SEED, n, k]),
-                region_by_id(name),
-                catalog,
-                source[0],
-                rendered=is_available(),
-            )
-            for n, source in enumerate(sources)
+            draw_frame(np.random.default_rng([LD_SEED, n, k]), region_by_id(name), catalog, imagery)
+            for n, (imagery,) in enumerate(sources)
             for k in range(frames)
         ]
         found = calibrate_detector(samples, as_network(net), catalog)
@@ -113,7 +105,6 @@ def export_ld(
             "steps_done": step,
             "validation": {
                 "frames": len(samples),
-                "rendered": is_available(),
                 "seed": LD_SEED,
                 "sigma_full_px": round(found.sigma_px, 2),
             },

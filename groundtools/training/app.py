@@ -20,7 +20,6 @@ evaluate = App(name="evaluate", help="Judge the shipped networks on frames they 
 app.command(evaluate)
 
 Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object.")]
-Quick = Annotated[bool, Parameter(help="Judge on the quick views, not on the simulator's renderer.")]
 Imageries = Annotated[list[str] | None, Parameter(help='Like "embedded" or "tiles.tar:flat,raw".')]
 
 
@@ -29,19 +28,10 @@ def _specs(imagery: list[str] | None, sea: str) -> tuple[str, ...]:
     return tuple(imagery or [one if one == "embedded" else f"{one}:{sea}" for one in default_imagery()])
 
 
-def _one_thread() -> None:
-    """Keep to one core: two runs side by side are quicker than one on two cores."""
-    import cv2
-    import torch
-
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-
-
 @app.command
 def rc(
     *,
-    steps: int = 3000,
+    steps: int = 2500,
     batch: int = 32,
     seed: int = 1,
     imagery: Imageries = None,
@@ -55,7 +45,6 @@ def rc(
     from groundtools.landmarks.regions import REGION_IDS
     from groundtools.training.rc_train import RcRecipe, checkpoint_path, train_rc
 
-    _one_thread()
     folder = models or models_folder()
     catalogs = [read_catalog(folder / f"{name}.cat") for name in REGION_IDS]
     recipe = RcRecipe(
@@ -87,7 +76,6 @@ def ld(
     from groundtools.landmarks.regions import region_by_id
     from groundtools.training.ld_train import LdRecipe, checkpoint_path, train_ld
 
-    _one_thread()
     folder = models or models_folder()
     names = tuple(region_by_id(name).id for name in region)
     catalogs = {name: read_catalog(folder / f"{name}.cat") for name in names}
@@ -120,7 +108,6 @@ def prune(
     """Keep the landmarks a first run finds again: catalogues and a warm start, written to --out."""
     from groundtools.training.prune import prune_run
 
-    _one_thread()
     out.mkdir(parents=True, exist_ok=True)
     for line in prune_run(checkpoint, models or models_folder(), out, _specs(imagery, "flat"), keep, frames):
         sys.stderr.write(line + "\n")
@@ -134,17 +121,14 @@ def evaluate_rc(
     frames: int = 600,
     seed: int = 90_001,
     imagery: Imageries = None,
-    quick: Quick = False,
     models: Path | None = None,
     as_json: Json = False,
 ) -> int:
     """Judge the shipped region classifier on each imagery."""
-    from groundtools.training.rendered import is_available
     from groundtools.training.report import rc_report
 
-    _one_thread()
-    specs, rendered = list(_specs(imagery, "flat")), not quick and is_available()
-    return _show(rc_report(models or models_folder(), specs, frames, seed, rendered=rendered), as_json)
+    report = rc_report(models or models_folder(), list(_specs(imagery, "flat")), frames, seed)
+    return _show(report, as_json)
 
 
 @evaluate.command(name="ld")
@@ -154,18 +138,31 @@ def evaluate_ld(
     frames: int = 60,
     seed: int = 90_002,
     imagery: Imageries = None,
-    quick: Quick = False,
     models: Path | None = None,
     as_json: Json = False,
 ) -> int:
-    """Judge the shipped landmark detectors behind the gate, on each imagery."""
-    from groundtools.training.rendered import is_available
+    """Judge the shipped landmark detectors behind the pose gate alone, on each imagery."""
     from groundtools.training.report import ld_report
 
-    _one_thread()
-    specs, rendered = list(_specs(imagery, "flat")), not quick and is_available()
-    found = ld_report(models or models_folder(), region, specs, frames, seed, rendered=rendered)
-    return _show(found, as_json)
+    report = ld_report(models or models_folder(), region, list(_specs(imagery, "flat")), frames, seed)
+    return _show(report, as_json)
+
+
+@evaluate.command(name="flight")
+def evaluate_flight(
+    *,
+    region: list[str] | None = None,
+    frames: int = 60,
+    seed: int = 90_003,
+    imagery: Imageries = None,
+    models: Path | None = None,
+    as_json: Json = False,
+) -> int:
+    """Judge the vision of the flight program as a whole: all networks, gate, dense check."""
+    from groundtools.training.report import flight_report
+
+    report = flight_report(models or models_folder(), region, list(_specs(imagery, "flat")), frames, seed)
+    return _show(report, as_json)
 
 
 def _show(report: dict[str, object], as_json: bool) -> int:

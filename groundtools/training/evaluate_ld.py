@@ -8,7 +8,6 @@ Errors are in pixels of the 4608-px reference camera, four to a model pixel.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -18,12 +17,10 @@ from flightsw.vision.landmarks import Candidates, decode
 from flightsw.vision.pose import propose_poses
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, ld_input, model_frame_from_rgb
 from groundtools.landmarks.regions import Region
-from groundtools.training.clouds import CLEAR_THICKNESS, add_clouds, cloud_thickness, draw_cover
-from groundtools.training.ld_samples import EDGE_PX, LANDMARK_WINDOW_PX, LdSource
+from groundtools.training.ld_samples import EDGE_PX
 from groundtools.training.metrics import Share
-from groundtools.training.radiometry import develop
-from groundtools.training.rendered import landmarks_clear, picture, renderer, sample_view
-from groundtools.training.views import cut_view, pose_looking_at, project, random_attitude
+from groundtools.training.rasters import HeldImagery
+from groundtools.training.views import draw_view, landmarks_clear, picture
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -32,7 +29,6 @@ Network = Callable[[Floats], tuple[Floats, Floats]]  # (1, 3, H, W) -> heat, off
 VALIDATION_SEED = 80_002  # of thresholds and sigmas; the commands judge on other seeds
 FULL_PX = 4.0  # full-resolution pixels a model pixel
 RIGHT_PX = 20.0  # full-resolution: a detection within this is right
-JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,48 +58,19 @@ class LdOutcome:
     raw_error_px: Array
 
 
-def draw_frame(
-    rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource, *, rendered: bool
-) -> LdFrame:
-    """Draw a frame that looks at a place of the region, by the simulator's renderer or the quick one."""
-    return (_rendered_frame if rendered else _quick_frame)(rng, region, catalog, source)
-
-
-def _rendered_frame(rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource) -> LdFrame:
-    view = sample_view(renderer(), rng, source.imagery, region.bounds_deg)
+def draw_frame(rng: np.random.Generator, region: Region, catalog: Catalog, imagery: HeldImagery) -> LdFrame:
+    """Draw a frame whose sub-satellite point lies in the region."""
+    view = draw_view(rng, imagery, region.bounds_deg)
     uv_px, _, clear = landmarks_clear(view, MODEL_CAMERA, catalog.p_ecef)
-    jpeg = simplejpeg.encode_jpeg(picture(renderer(), view, MODEL_CAMERA), view.quality)
-    return LdFrame(model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg)), uv_px, clear & _central(uv_px))
+    jpeg = simplejpeg.encode_jpeg(picture(view, MODEL_CAMERA), view.quality)
+    return LdFrame(model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg)), uv_px, clear & central(uv_px))
 
 
-def _central(uv_px: Array) -> NDArray[np.bool_]:
+def central(uv_px: Array) -> NDArray[np.bool_]:
     """Tell which pixels (K, 2) lie in the frame and not at its very edge."""
     size = np.array([MODEL_CAMERA.width_px, MODEL_CAMERA.height_px])
     with np.errstate(invalid="ignore"):
         return np.asarray(((uv_px >= EDGE_PX) & (uv_px < size - EDGE_PX)).all(axis=1))
-
-
-def _quick_frame(rng: np.random.Generator, region: Region, catalog: Catalog, source: LdSource) -> LdFrame:
-    attitude = random_attitude(rng)
-    lon = float(np.deg2rad(rng.uniform(region.west_deg, region.east_deg)))
-    lat = float(np.deg2rad(rng.uniform(region.south_deg, region.north_deg)))
-    centre = np.array([MODEL_CAMERA.cx_px, MODEL_CAMERA.cy_px])
-    pose = pose_looking_at(MODEL_CAMERA, lon, lat, centre, attitude)
-    width, height = MODEL_CAMERA.width_px, MODEL_CAMERA.height_px
-    rgb = cut_view(source.at(attitude[0], lat), MODEL_CAMERA, pose, (0, 0, width, height)).astype(np.float32)
-    uv_px = project(MODEL_CAMERA, pose, catalog.p_ecef)
-    clear = _central(uv_px)
-    cover = draw_cover(rng)
-    if cover > 0.0:
-        gsd_km = attitude[0] / MODEL_CAMERA.fx_px / 1e3
-        thickness = cloud_thickness(rng, (height, width), cover, gsd_km)
-        rgb = add_clouds(rng, rgb, thickness, gsd_km)
-        mean = cv2.blur(thickness, (LANDMARK_WINDOW_PX, LANDMARK_WINDOW_PX))
-        at = uv_px[clear].astype(int)
-        clear[clear] = mean[at[:, 1], at[:, 0]] < CLEAR_THICKNESS
-    rgb = np.clip(develop(rng, rgb) + 0.5, 0, 255).astype(np.uint8)
-    jpeg = simplejpeg.encode_jpeg(rgb, JPEG_QUALITY)
-    return LdFrame(model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg)), uv_px, clear)
 
 
 def judge(sample: LdFrame, network: Network, catalog: Catalog, *, threshold: float) -> LdOutcome:

@@ -12,23 +12,20 @@ from numpy.typing import NDArray
 
 from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb, rc_input
 from groundtools.landmarks.regions import REGION_IDS, REGIONS
-from groundtools.training.clouds import add_clouds, cloud_thickness, draw_cover
 from groundtools.training.metrics import best_thresholds, bootstrap_macro_f1, f1_per_class
-from groundtools.training.radiometry import develop
+from groundtools.training.rasters import HeldImagery
 from groundtools.training.rc_samples import (
     NORTHMOST_DEG,
     SOUTHMOST_DEG,
-    RcSource,
     RegionLandmarks,
     frame_label,
     landmarks_seen,
 )
-from groundtools.training.rendered import landmarks_clear, picture, renderer, sample_view
-from groundtools.training.views import Pose, cut_view, near_nadir_pose, pose_looking_at, random_attitude
+from groundtools.training.views import draw_view, picture
 
 VALIDATION_SEED = 80_001  # of thresholds and sigmas; the commands judge on other seeds
 ELSEWHERE_PART = 0.4  # of the frames are drawn anywhere on Earth
-JPEG_QUALITY = 90
+WHOLE = (-180.0, SOUTHMOST_DEG, 180.0, NORTHMOST_DEG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,58 +36,19 @@ class RcFrames:
     labels: NDArray[np.bool_]
 
 
-def draw_pose(rng: np.random.Generator) -> tuple[Pose, float]:
-    """Return a pose over a region (60 %) or anywhere (half of it ocean), and its altitude, m."""
-    attitude = random_attitude(rng)
-    if rng.uniform() < ELSEWHERE_PART:
-        lat = float(np.arcsin(rng.uniform(np.sin(np.deg2rad(-56.0)), np.sin(np.deg2rad(68.0)))))
-        return near_nadir_pose(float(rng.uniform(-np.pi, np.pi)), lat, *attitude), attitude[0]
-    region = REGIONS[rng.integers(len(REGIONS))]
-    lon = float(np.deg2rad(rng.uniform(region.west_deg, region.east_deg)))
-    lat = float(np.deg2rad(rng.uniform(region.south_deg, region.north_deg)))
-    centre = np.array([MODEL_CAMERA.cx_px, MODEL_CAMERA.cy_px])
-    return pose_looking_at(MODEL_CAMERA, lon, lat, centre, attitude), attitude[0]
-
-
-def draw_frames(
-    seed: int, count: int, landmarks: RegionLandmarks, source: RcSource, *, rendered: bool
-) -> RcFrames:
-    """Draw frames of one imagery, by the simulator's renderer or the quick one."""
-    draw = _rendered_frame if rendered else _quick_frame
+def draw_frames(seed: int, count: int, landmarks: RegionLandmarks, imagery: HeldImagery) -> RcFrames:
+    """Draw whole frames, 60 % above a region and 40 % anywhere (half of it ocean)."""
     inputs, labels = [], []
     for k in range(count):
-        rgb, seen = draw(np.random.default_rng([seed, k]), landmarks, source)
-        jpeg = simplejpeg.encode_jpeg(rgb, JPEG_QUALITY)
+        rng = np.random.default_rng([seed, k])
+        anywhere = rng.uniform() < ELSEWHERE_PART
+        bounds = WHOLE if anywhere else REGIONS[rng.integers(len(REGIONS))].bounds_deg
+        view = draw_view(rng, imagery, bounds)
+        jpeg = simplejpeg.encode_jpeg(picture(view, MODEL_CAMERA), view.quality)
         frame = model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg))
         inputs.append(rc_input(frame)[0])
-        labels.append(frame_label(seen, landmarks))
+        labels.append(frame_label(landmarks_seen(view, landmarks), landmarks))
     return RcFrames(np.stack(inputs), np.stack(labels) > 0.5)
-
-
-def _quick_frame(
-    rng: np.random.Generator, landmarks: RegionLandmarks, source: RcSource
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    pose, altitude = draw_pose(rng)
-    size = (MODEL_CAMERA.height_px, MODEL_CAMERA.width_px)
-    rgb = cut_view(source.sharp, MODEL_CAMERA, pose, (0, 0, size[1], size[0])).astype(np.float32)
-    cover, thickness = draw_cover(rng), None
-    if cover > 0.0:
-        gsd_km = altitude / MODEL_CAMERA.fx_px / 1e3
-        thickness = cloud_thickness(rng, size, cover, gsd_km)
-        rgb = add_clouds(rng, rgb, thickness, gsd_km)
-    pixels = np.clip(develop(rng, rgb) + 0.5, 0, 255).astype(np.uint8)
-    return pixels, landmarks_seen(pose, landmarks, thickness)
-
-
-def _rendered_frame(
-    rng: np.random.Generator, landmarks: RegionLandmarks, source: RcSource
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    whole = (-180.0, SOUTHMOST_DEG, 180.0, NORTHMOST_DEG)
-    elsewhere = rng.uniform() < ELSEWHERE_PART
-    bounds = whole if elsewhere else REGIONS[rng.integers(len(REGIONS))].bounds_deg
-    view = sample_view(renderer(), rng, source.imagery, bounds)
-    seen = landmarks_clear(view, MODEL_CAMERA, landmarks.p_ecef)[2]
-    return picture(renderer(), view, MODEL_CAMERA), seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from flightsw.vision.catalog import Catalog
 from groundtools.imagery.cache import cache_dir
 from groundtools.landmarks.regions import region_by_id
 from groundtools.training.checkpoint import Run, take_over
+from groundtools.training.feed import feed
 from groundtools.training.ld_loss import LdBatch, ld_loss, stack
 from groundtools.training.ld_net import JointNet, parameter_groups
 from groundtools.training.ld_samples import LdCrop, draw_crop, ld_sources
@@ -30,8 +31,7 @@ class LdRecipe:
     """What the detectors' training is determined by.
 
     regions : taught together; per_region : crops of each in a batch; peak_rate : learning
-    rate; imagery : specs with their sea variants ("spec:flat,raw"); rendered : part of the
-    crops made by the simulator's renderer; warm_start :
+    rate; imagery : specs with their sea variants ("spec:flat,raw"); warm_start :
     checkpoint whose trunk, and heads of the same regions, are taken over.
     """
 
@@ -42,7 +42,6 @@ class LdRecipe:
     peak_rate: float = 2.5e-3
     weight_decay: float = 1e-4
     imagery: tuple[str, ...] = ("embedded:flat",)
-    rendered: float = 0.5
     warm_start: str = ""
 
 
@@ -111,17 +110,20 @@ def train_ld(
     path = path or checkpoint_path(recipe.regions)
     run = start_run(recipe, {name: len(catalog) for name, catalog in catalogs.items()})
     run.load(path)
-    draw = draw or _drawer(recipe, catalogs)
+    draw_one = draw or _drawer(recipe, catalogs)
+
+    def draw_step(step: int) -> list[list[LdCrop]]:
+        return [
+            [
+                draw_one(np.random.default_rng([recipe.seed, step, n, k]), name)
+                for k in range(recipe.per_region)
+            ]
+            for n, name in enumerate(recipe.regions)
+        ]
+
     smooth: dict[str, float] = {}
     with reporting("ld", recipe.steps) as report:
-        while run.step < recipe.steps:
-            crops = [
-                [
-                    draw(np.random.default_rng([recipe.seed, run.step, n, k]), name)
-                    for k in range(recipe.per_region)
-                ]
-                for n, name in enumerate(recipe.regions)
-            ]
+        for crops in feed(draw_step, run.step, recipe.steps):
             for name, value in train_step(run, crops, recipe).items():
                 smooth[name] = 0.95 * smooth.get(name, value) + 0.05 * value
             report.update(run.step, " ".join(f"{name} {value:.2f}" for name, value in smooth.items()))
@@ -133,8 +135,4 @@ def train_ld(
 def _drawer(recipe: LdRecipe, catalogs: Mapping[str, Catalog]) -> Draw:
     specs = parse_imagery(recipe.imagery)
     sources = {name: ld_sources(region_by_id(name), specs) for name in recipe.regions}
-
-    def draw(rng: np.random.Generator, name: str) -> LdCrop:
-        return draw_crop(rng, region_by_id(name), catalogs[name], sources[name], rendered=recipe.rendered)
-
-    return draw
+    return lambda rng, name: draw_crop(rng, region_by_id(name), catalogs[name], sources[name])

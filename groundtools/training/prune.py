@@ -18,8 +18,9 @@ from flightsw.vision.catalog import Catalog, read_catalog, write_catalog
 from groundtools.landmarks.regions import Region, region_by_id
 from groundtools.training.evaluate_ld import FULL_PX, RIGHT_PX, Network, draw_frame, look
 from groundtools.training.ld_net import JointNet, as_network
-from groundtools.training.ld_samples import LdSource, ld_sources
+from groundtools.training.ld_samples import ld_sources
 from groundtools.training.ld_train import parse_imagery
+from groundtools.training.rasters import HeldImagery
 
 PRUNE_SEED = 70_002
 
@@ -38,7 +39,7 @@ class Repeatability:
 
 
 def measure(
-    region: Region, catalog: Catalog, sources: Sequence[LdSource], network: Network, frames: int
+    region: Region, catalog: Catalog, sources: Sequence[HeldImagery], network: Network, frames: int
 ) -> Repeatability:
     """Return how often a network finds each landmark in frames of each source."""
     found = np.zeros((len(sources), len(catalog)), np.int64)
@@ -46,7 +47,7 @@ def measure(
     for s, source in enumerate(sources):
         for k in range(frames):
             rng = np.random.default_rng([PRUNE_SEED, s, k])
-            sample = draw_frame(rng, region, catalog, source, rendered=False)
+            sample = draw_frame(rng, region, catalog, source)
             every = look(sample, network)
             error = FULL_PX * np.linalg.norm(every.uv_px - sample.uv_px[every.label], axis=1)
             right = np.zeros(len(catalog), bool)

@@ -9,6 +9,7 @@ leans on shores rather than on the sea's painted floor.
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,3 +123,55 @@ def half_raster(raster: Raster) -> Raster:
     return Raster(
         raster.name, np.memmap(path, np.uint8, "r", shape=(height, width, 3)), x0, y0, raster.level - 1
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldImagery:
+    """Rasters of one imagery, by level, under the interface the renderer reads from."""
+
+    levels: dict[int, Raster]
+    credit: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the imagery's and sea's name."""
+        return next(iter(self.levels.values())).name
+
+    @property
+    def native_level(self) -> int:
+        """Return the finest level."""
+        return max(self.levels)
+
+    def read(self, x0: int, y0: int, x1: int, y1: int, *, level: int, sea: str | None = None) -> Pixels:
+        """Return pixels (y1 - y0, x1 - x0, 3); beyond the raster its border is repeated."""
+        raster = self.levels[max(level, min(self.levels))]
+        if level < min(self.levels):
+            raise ValueError(f"level {level} is coarser than the rasters held")
+        pixels = raster.crop(x0, y0, x1, y1)
+        height = raster.pixels.shape[0]
+        above = max(0, min(raster.y0_px - y0, y1 - y0))
+        below = max(0, min(y1 - raster.y0_px - height, y1 - y0))
+        if pixels.shape[0] == 0:
+            return np.zeros((y1 - y0, x1 - x0, 3), np.uint8)
+        if above or below:
+            pixels = np.pad(pixels, ((above, below), (0, 0), (0, 0)), mode="edge")
+        return np.ascontiguousarray(pixels)
+
+
+def hold_imagery(
+    specs: Iterable[tuple[str, tuple[str, ...]]],
+    bounds_deg: tuple[float, float, float, float],
+    *,
+    finest: int,
+    coarsest: int,
+) -> list[list[HeldImagery]]:
+    """Return, for each imagery spec with its sea variants, what to draw views from."""
+
+    def hold(spec: str, sea: str) -> HeldImagery:
+        raster = load_raster(spec, bounds_deg, level=finest, sea=sea)
+        levels = {finest: raster}
+        for level in range(finest - 1, coarsest - 1, -1):
+            levels[level] = raster = half_raster(raster)
+        return HeldImagery(levels)
+
+    return [[hold(spec, sea) for sea in seas] for spec, seas in specs]

@@ -8,7 +8,6 @@ import contextlib
 import io
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from groundtools.landmarks.regions import REGION_IDS
@@ -19,9 +18,6 @@ WIDTH = 1280  # features before the last layer
 
 class RegionNet(nn.Module):
     """frame (B, 3, 160, 288), ImageNet-normalised -> logits (B, 17).
-
-    The frame is averaged 2 x 2 first: coasts at 4.8 km tell regions apart as well, and
-    cost a quarter to teach and to run.
 
     landmarks : number of landmarks whose visibility is taught beside the regions, by a
     second last layer that does not fly: sixteen bits a view teach slowly, a thousand
@@ -49,9 +45,8 @@ class RegionNet(nn.Module):
         nn.init.zeros_(self.body._fc.bias)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the pooled features (B, WIDTH) of frames."""
+        """Return the pooled features (B, WIDTH) of frames, of any size."""
         body = self.body
-        x = torch.nn.functional.avg_pool2d(x, 2)
         x = body._swish(body._bn0(body._conv_stem(x)))
         for block in body._blocks:
             x = block(x)

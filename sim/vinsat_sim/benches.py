@@ -31,9 +31,7 @@ MAP_ERROR_PX = 0.1
 FASTER = 10.0
 CAMERA = load_camera(SCENARIOS / "camera.toml")
 START = Epoch.from_utc("2025-03-20T00:00:00Z")
-ORBIT = Elements(
-    a=6_928_137.0, e=0.001, inclination=1.7, raan=0.5, argument_of_perigee=1.0, true_anomaly=0.2
-)
+ORBIT = Elements(a=6_928_137.0, e=0.001, inclination=1.7, raan=0.5, argument_of_perigee=1.0, true_anomaly=0.2)
 
 
 def _least(function: Callable[[], object]) -> float:

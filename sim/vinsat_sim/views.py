@@ -16,7 +16,10 @@ from flightsw.camera.model import Camera
 from groundtools.imagery import Imagery, SeaMode
 from vinsat_sim.clouds import CloudField, cloud_field
 from vinsat_sim.scene.frame import Scene, encode_jpeg, render_frame
+from vinsat_sim.scene.labels import project_labels
 from vinsat_sim.scene.radiometry import random_radiometry
+
+__all__ = ["View", "ViewSampler", "crop_camera", "project_labels", "render_frame", "render_view"]
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

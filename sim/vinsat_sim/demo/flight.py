@@ -77,6 +77,4 @@ def fly(folder: Path, models: Path, until: Epoch, *, listen: Callable[[str], Non
     if not report:
         return FlightRun(LAUNCHER_FAILED, 0.0, 0.0, folder / RESULT, words)
     record = json.loads(report)
-    return FlightRun(
-        record["exit_code"], record["wall_s"], record["peak_rss_mb"], folder / RESULT, words
-    )
+    return FlightRun(record["exit_code"], record["wall_s"], record["peak_rss_mb"], folder / RESULT, words)

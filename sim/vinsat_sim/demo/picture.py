@@ -138,5 +138,3 @@ def _east(lon: int) -> str:
 
 def _north(lat: int) -> str:
     return f"{abs(lat)}°" + ("S" if lat < 0 else "N" if lat > 0 else "")
-
-

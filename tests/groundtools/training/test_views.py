@@ -1,4 +1,4 @@
-"""Training views: geometry is the camera's, labels are exact, classes are what they say."""
+"""Training views: the simulator's picture, its labels, cut as they should be."""
 
 from pathlib import Path
 
@@ -7,70 +7,98 @@ import numpy as np
 import pytest
 
 from flightsw.astro.geodesy import ecef_from_lla
+from flightsw.errors import InputError
 from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb, rc_input, rc_normalise
-from groundtools.imagery.mercator import bounds_px, lonlat_from_pixel, pixel_from_lonlat
-from groundtools.training.clouds import cloud_bank, cloud_thickness
-from groundtools.training.ld_samples import CROP_PX, visibility
-from groundtools.training.rasters import Raster, half_raster
+from groundtools.imagery.mercator import lonlat_from_pixel, pixel_from_lonlat
+from groundtools.training import views
+from groundtools.training.ld_samples import CROP_PX, EDGE_PX, central
+from groundtools.training.rasters import HeldImagery, Raster, half_raster
 from groundtools.training.rc_samples import RC_CAMERA
-from groundtools.training.views import (
-    cut_view,
-    near_nadir_pose,
-    pose_looking_at,
-    project,
-    random_attitude,
-)
+from groundtools.training.views import draw_view, landmarks_clear, picture, renderer
 
-BOUNDS_DEG = (8.0, 38.0, 20.0, 46.0)
+BOUNDS_DEG = (12.0, 40.0, 18.0, 48.0)
 
 
-def dotted_raster(lonlat_deg: np.ndarray) -> Raster:
-    """Return a dark raster with a smooth white dot at each place."""
-    level = 8
-    x0, y0, x1, y1 = bounds_px(BOUNDS_DEG, level=level)
-    pixels = np.zeros((y1 - y0, x1 - x0, 3), np.uint8)
-    for lon, lat in np.deg2rad(lonlat_deg):
-        x, y = pixel_from_lonlat(lon, lat, level=level) - (x0, y0)
-        rows, columns = np.mgrid[int(y) - 12 : int(y) + 13, int(x) - 12 : int(x) + 13]
-        dot = 255.0 * np.exp(-((columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2) / (2 * 3.0**2))
-        pixels[rows, columns] = np.round(dot)[..., None]
-    return Raster("dots", pixels, x0, y0, level)
+def checkered(level: int) -> Raster:
+    """Return a small world whose squares are the same at every level."""
+    size = 256 << level
+    squares = (np.add.outer(np.arange(size), np.arange(size)) * 64 // size % 2 * 120 + 60).astype(np.uint8)
+    return Raster("squares", np.repeat(squares[..., None], 3, axis=2), 0, 0, level)
+
+
+@pytest.fixture(scope="module")
+def imagery() -> HeldImagery:
+    pytest.importorskip("vinsat_sim.views", reason="needs the sim extra")
+    return HeldImagery({level: checkered(level) for level in (2, 3, 4)})
+
+
+def test_reading_beyond_a_raster_repeats_its_border(imagery: HeldImagery) -> None:
+    size = 256 << 4
+    pixels = imagery.read(size - 5, -3, size + 5, 4, level=4)
+    assert pixels.shape == (7, 10, 3)
+    np.testing.assert_array_equal(pixels[0], pixels[3])
+    np.testing.assert_array_equal(pixels[3:, 5:], imagery.read(0, 0, 5, 4, level=4))
+
+
+def test_a_missing_renderer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "NAME", "nobody")
+    with pytest.raises(InputError, match="no renderer"):
+        views.renderer.__wrapped__()
 
 
 @pytest.mark.verifies("TRN-001")
 def test_labels_fall_on_what_the_view_shows(rng: np.random.Generator) -> None:
-    place = np.array([[13.1, 42.2]])
-    raster = dotted_raster(place)
-    point = ecef_from_lla(np.deg2rad(place[:, 1]), np.deg2rad(place[:, 0]))
-    for _ in range(10):
-        uv_px = rng.uniform((100.0, 100.0), (1052.0, 548.0))
-        lon, lat = np.deg2rad(place[0])
-        pose = pose_looking_at(MODEL_CAMERA, lon, lat, uv_px, random_attitude(rng))
-        label = project(MODEL_CAMERA, pose, point)[0]
-        np.testing.assert_allclose(label, uv_px, atol=15.0)  # px: aiming is approximate
-        u0, v0 = (int(x) - 64 for x in label)
-        view = cut_view(raster, MODEL_CAMERA, pose, (u0, v0, 128, 128))[..., 0].astype(float)
-        rows, columns = np.mgrid[:128, :128] + 0.5
-        seen = np.array([(view * columns).sum(), (view * rows).sum()]) / view.sum() + (u0, v0)
-        np.testing.assert_allclose(seen, label, atol=0.1)  # px
+    """A bright dot painted on a dark world is seen where its label says."""
+    sampler = pytest.importorskip("vinsat_sim.views", reason="needs the sim extra").ViewSampler
+    level, (lon, lat) = 8, np.deg2rad([13.1, 42.2])
+    x, y = pixel_from_lonlat(lon, lat, level=level)
+    x0, y0 = int(x) - 1500, int(y) - 1500
+    rows, columns = np.mgrid[:3000, :3000] + 0.5
+    dot = 255.0 * np.exp(-((columns + x0 - x) ** 2 + (rows + y0 - y) ** 2) / (2 * 3.0**2))
+    fine = Raster("dot", np.repeat(dot.astype(np.uint8)[..., None], 3, axis=2), x0, y0, level)
+    world = HeldImagery({level: fine, level - 1: half_raster_in_memory(fine)})
+    point = ecef_from_lla(np.array([lat]), np.array([lon]))
+    for _ in range(4):
+        view = sampler(world, (12.6, 41.9, 13.6, 42.5), cloudy=0.0, colour=0.0).draw(rng)
+        uv_px, _, clear = landmarks_clear(view, MODEL_CAMERA, point)
+        assert clear[0]
+        u0, v0 = (int(value) - 32 for value in uv_px[0])
+        part = picture(view, MODEL_CAMERA)[v0 : v0 + 64, u0 : u0 + 64, 1].astype(float)
+        bright = np.clip(part - np.quantile(part, 0.95) - 12.0, 0.0, None)
+        v, u = np.mgrid[:64, :64] + 0.5
+        seen = np.array([(bright * u).sum(), (bright * v).sum()]) / bright.sum() + (u0, v0)
+        np.testing.assert_allclose(seen, uv_px[0], atol=0.6)  # px: noise and JPEG are in the picture
 
 
-def test_a_crop_equals_the_same_part_of_the_frame(rng: np.random.Generator) -> None:
-    raster = dotted_raster(rng.uniform((9.0, 39.0), (19.0, 45.0), (300, 2)))
-    pose = near_nadir_pose(np.deg2rad(14.0), np.deg2rad(42.0), 500e3, 0.7, (0.03, -0.02))
-    whole = cut_view(raster, MODEL_CAMERA, pose, (0, 0, 1152, 648))
-    part = cut_view(raster, MODEL_CAMERA, pose, (320, 160, 256, 256))
-    difference = np.abs(whole[160:416, 320:576].astype(int) - part.astype(int))
-    assert difference.max() <= 2  # grey levels
+def half_raster_in_memory(raster: Raster) -> Raster:
+    """Return the level below, even origin, without the cache folder."""
+    skip = (raster.x0_px % 2, raster.y0_px % 2)
+    pixels = raster.pixels[skip[1] : skip[1] + 2998, skip[0] : skip[0] + 2998]
+    half = cv2.resize(pixels, (1499, 1499), interpolation=cv2.INTER_AREA)
+    return Raster(
+        raster.name, half, (raster.x0_px + skip[0]) // 2, (raster.y0_px + skip[1]) // 2, raster.level - 1
+    )
 
 
-def test_yaw_zero_has_east_to_the_right_and_south_down() -> None:
-    pose = near_nadir_pose(0.2, 0.7, 500e3, 0.0, (0.0, 0.0))
-    points = ecef_from_lla(np.array([0.7, 0.7, 0.69]), np.array([0.2, 0.21, 0.2]))
-    centre, east, south = project(MODEL_CAMERA, pose, points)
-    np.testing.assert_allclose(centre, [576.0, 324.0], atol=1e-6)  # px
-    assert east[0] > centre[0]
-    assert south[1] > centre[1]
+def test_a_crop_of_the_renderer_is_part_of_its_frame(imagery: HeldImagery, rng: np.random.Generator) -> None:
+    view = draw_view(rng, imagery, BOUNDS_DEG)
+    whole = picture(view, MODEL_CAMERA)
+    part = picture(view, renderer().crop_camera(MODEL_CAMERA, (320, 160, 256, 256)))
+    difference = whole[160:416, 320:576].astype(float) - part
+    assert np.abs(difference).mean() < 12.0  # grey levels: noise and exposure are drawn anew
+
+
+def test_landmarks_out_of_view_have_no_pixels(imagery: HeldImagery, rng: np.random.Generator) -> None:
+    view = draw_view(rng, imagery, BOUNDS_DEG)
+    lat, lon = np.deg2rad(rng.uniform(-80.0, 80.0, 200)), rng.uniform(-np.pi, np.pi, 200)
+    uv_px, inside, clear = landmarks_clear(view, MODEL_CAMERA, ecef_from_lla(lat, lon))
+    assert np.isnan(uv_px[~inside]).all()
+    assert not (clear & ~inside).any()
+
+
+def test_a_landmark_at_the_edge_of_a_crop_is_not_asked_for() -> None:
+    uv_px = np.array([[60.0, 60.0], [EDGE_PX - 1.0, 100.0], [CROP_PX - 1.0, 9.0], [-5.0, 30.0], [np.nan] * 2])
+    assert central(uv_px).tolist() == [True, False, False, False, False]
 
 
 def test_a_wrapping_raster_is_continuous_across_the_date_line() -> None:
@@ -87,44 +115,21 @@ def test_the_inverse_of_the_mercator_grid_is_the_grid() -> None:
     np.testing.assert_allclose(np.array(lonlat_from_pixel(xy, level=7)), [0.3, 0.7], atol=1e-12)  # rad
 
 
-def test_clouds_cover_what_they_are_asked_to(rng: np.random.Generator) -> None:
-    cloud_bank()
-    covered = [
-        (cloud_thickness(rng, (256, 256), cover, 2.4) > 0.3).mean()
-        for cover in (0.2, 0.5, 0.8)
-        for _ in range(12)
-    ]
-    mean = np.reshape(covered, (3, 12)).mean(axis=1)
-    np.testing.assert_allclose(mean, [0.2, 0.5, 0.8], atol=0.15)
-
-
-def test_a_landmark_under_cloud_is_neither_wanted_nor_forbidden() -> None:
-    uv_px = np.array([[60.0, 60.0], [200.0, 60.0], [2.0, 100.0], [-5.0, 3.0], [np.nan, np.nan]])
-    thickness = np.zeros((CROP_PX, CROP_PX), np.float32)
-    thickness[:, 128:] = 1.0
-    visible, ignored = visibility(uv_px, thickness)
-    assert visible.tolist() == [True, False, False, False, False]
-    assert ignored.tolist() == [False, True, True, False, False]
-
-
 @pytest.mark.verifies("TRN-005")
-def test_the_classifiers_quick_views_bracket_the_flight_path(
+def test_the_classifiers_views_are_like_the_flight_path(
     rng: np.random.Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Level 6 is softer, level 7 sharper than a model frame averaged 4 x 4; both are near."""
+    """A view rendered at the classifier's pixel is near a whole frame averaged 4 x 4."""
+    sampler = pytest.importorskip("vinsat_sim.views", reason="needs the sim extra").ViewSampler
     monkeypatch.setenv("VINSAT_CACHE", str(tmp_path))
-    x0, y0, x1, y1 = bounds_px(BOUNDS_DEG, level=8)
-    texture = cv2.GaussianBlur(rng.normal(0.0, 1.0, (y1 - y0, x1 - x0, 3)).astype(np.float32), (0, 0), 3.0)
-    native = Raster("texture", np.clip(120.0 + 300.0 * texture, 0, 255).astype(np.uint8), x0, y0, 8)
-    sharp = half_raster(native)
-    soft = half_raster(sharp)
-    pose = near_nadir_pose(np.deg2rad(14.0), np.deg2rad(42.0), 520e3, 0.7, (0.03, -0.02))
-    frame = cut_view(native, MODEL_CAMERA, pose, (0, 0, 1152, 648))
-    exact = rc_input(model_frame_from_rgb(frame))[0]
-
-    def quick(raster: Raster) -> np.ndarray:
-        return rc_normalise(cut_view(raster, RC_CAMERA, pose, (0, 0, 288, 162))[1:161].astype(np.float32))
-
-    assert quick(soft).std() < exact.std() < quick(sharp).std()
-    for raster in (soft, sharp):
-        assert np.corrcoef(quick(raster).ravel(), exact.ravel())[0, 1] > 0.93
+    texture = cv2.GaussianBlur(rng.normal(0.0, 1.0, (4096, 4096, 3)).astype(np.float32), (0, 0), 3.0)
+    raster = Raster("texture", np.clip(120.0 + 300.0 * texture, 0, 255).astype(np.uint8), 34000, 22000, 8)
+    levels = {8: raster}
+    for level in (7, 6, 5):
+        levels[level] = raster = half_raster(raster)
+    middle = np.rad2deg(np.array(lonlat_from_pixel(np.array([36048.0, 24048.0]), level=8)))
+    bounds = (middle[0] - 0.2, middle[1] - 0.2, middle[0] + 0.2, middle[1] + 0.2)
+    view = sampler(HeldImagery(levels), bounds, cloudy=0.0, colour=0.0).draw(rng)
+    exact = rc_input(model_frame_from_rgb(picture(view, MODEL_CAMERA)))[0]
+    small = rc_normalise(picture(view, RC_CAMERA)[1:161].astype(np.float32))
+    assert np.corrcoef(small.ravel(), exact.ravel())[0, 1] > 0.9
