@@ -26,7 +26,7 @@ Indices = NDArray[np.int64]
 BLOCK = 24  # cells, 58 km
 REACHES = (2, 1)  # cells a block is moved, round by round
 LEAST_USABLE = 0.4  # of a block's cells
-LEAST_CORRELATION = 0.3  # of a block with the map
+LEAST_CORRELATION = 0.15  # of a block with the map, haze and thin cloud included: the fit decides
 FEWEST_BLOCKS = 6
 RADII_PX = (12.0, 6.0, 4.0, 3.0)  # inlier radius of each fitting step, model px
 PRIOR = Prior(pixel_sigma=1.0)

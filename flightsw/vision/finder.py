@@ -30,6 +30,7 @@ from flightsw.vision.regions import classify, likely_regions
 Array = NDArray[np.float64]
 
 AGREEMENT_PX = 4.5  # model px: between a right candidate and an aligned pose (itself good to 0.3)
+PROMISING = 5.0  # contrast of the dense check from which a pose is drawn tight; chance reaches 4.9
 FEWEST_LANDMARKS = 3  # that agree with an aligned pose; the gate asked for more, less tightly
 
 
@@ -141,16 +142,33 @@ def locate(
     best = Location(FrameStatus.NO_POSE, nobody)
     options = GateOptions(min_inliers=accept.min_inliers)
     for proposal in propose_poses(MODEL_CAMERA, seen.uv_px, points, seen.score, options=options):
-        score = dense_score(frame, proposal.pose, reference)
-        if is_accepted(accept, score):
-            aligned = align(frame, proposal.pose, reference, shift=score.shift)
-            if aligned is not None:
-                agrees = _agree(aligned.pose, seen.uv_px, points)
-                if agrees.sum() >= FEWEST_LANDMARKS:
-                    return Location(FrameStatus.FIX, agrees, aligned.pose, proposal.support, score)
+        pose, score = _checked(frame, proposal.pose, reference, accept)
+        agrees = nobody if pose is None else _agree(pose, seen.uv_px, points)
+        if pose is not None and agrees.sum() >= FEWEST_LANDMARKS:
+            return Location(FrameStatus.FIX, agrees, pose, proposal.support, score)
         if best.score is None or not score.peak <= best.score.peak:
             best = Location(FrameStatus.FAILED_CHECK, nobody, None, proposal.support, score)
     return best
+
+
+def _checked(
+    frame: ModelFrame, pose: Pose, reference: ReferenceMap, accept: Acceptance
+) -> tuple[Pose | None, DenseScore]:
+    """Return the pose drawn tight where it passes the dense check, and the better score.
+
+    A right pose of few landmarks may lie too far off to pass: one that stands out at all
+    is drawn tight first and judged again.
+    """
+    score = dense_score(frame, pose, reference)
+    if not score.contrast >= PROMISING:
+        return None, score
+    aligned = align(frame, pose, reference, shift=score.shift)
+    if aligned is None:
+        return None, score
+    if not is_accepted(accept, score):
+        again = dense_score(frame, aligned.pose, reference)
+        score = again if again.contrast > score.contrast else score
+    return (aligned.pose if is_accepted(accept, score) else None), score
 
 
 def is_accepted(accept: Acceptance, score: DenseScore) -> bool:

@@ -96,8 +96,8 @@ class Acceptance:
     """
 
     min_inliers: int = 4
-    peak: float = 0.12
-    strength: float = 13.0
+    peak: float = 0.06
+    strength: float = 10.0
     contrast: float = 8.0
 
     def __post_init__(self) -> None:

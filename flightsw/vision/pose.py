@@ -41,7 +41,7 @@ class GateOptions:
     min_inliers: int = 4
     min_spread_px: float = 50.0
     tried: int = 32
-    kept: int = 2
+    kept: int = 4
 
 
 @dataclass(frozen=True, slots=True)

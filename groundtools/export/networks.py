@@ -29,7 +29,7 @@ from groundtools.training.rc_net import CLASSES, RegionNet, flying_state
 from groundtools.training.rc_samples import RegionLandmarks, rc_sources
 
 Floats = NDArray[np.float32]
-RC_TRIED = 0.25  # probability from which a region is worth a detector's time: the checks decide
+RC_TRIED = 0.05  # probability from which a region is worth a detector's time: the checks decide
 RC_MOST = 3
 CHUNK = 100  # frames drawn at a time
 

@@ -13,6 +13,7 @@ from flightsw.estimate.robust import (
 SHAPES = [2.0, 1.0, 0.5, 0.0, -1.0, -2.0]
 
 
+@pytest.mark.verifies("EST-001")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_weight_is_the_slope_of_the_loss_over_the_residual(shape: float) -> None:
     e = np.linspace(0.1, 20.0, 50)
