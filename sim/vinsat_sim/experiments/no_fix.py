@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import lla_from_ecef
 from flightsw.vision.catalog import read_catalog
-from flightsw.vision.finder import FrameStatus, find_landmarks
+from flightsw.vision.finder import FrameResult, FrameStatus, find_landmarks
 from flightsw.vision.models import Models, load_models
 from groundtools import models_folder
 from groundtools.imagery import Imagery, open_imagery
@@ -50,7 +50,7 @@ def run(scale: Scale) -> tuple[Check, ...]:
     frames = [_frame(index, towards, imageries) for index in range(FRAMES[scale])]
     alone = _one_detector_each(models)
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        seen = list(pool.map(lambda single: _statuses(single, frames), alone))
+        seen = list(pool.map(lambda single: _looks(single, frames), alone))
     accepted = {kind: _count(seen, kind, (FrameStatus.FIX,)) for kind in KINDS}
     checked = {kind: _count(seen, kind, (FrameStatus.FIX, FrameStatus.FAILED_CHECK)) for kind in KINDS}
     total, looks = sum(accepted.values()), len(frames) * len(alone)
@@ -60,16 +60,22 @@ def run(scale: Scale) -> tuple[Check, ...]:
         noted("looks (frames x detectors)", looks),
         *(noted(f"accepted, {kind}", accepted[kind]) for kind in KINDS),
         *(noted(f"passed the gate, met the dense check, {kind}", checked[kind]) for kind in KINDS),
+        noted("highest contrast of the dense check (8 and more accepts)", _highest_contrast(seen)),
         noted("imageries", ", ".join(imagery.name for imagery in imageries)),
     )
 
 
-def _statuses(models: Models, frames: list[bytes]) -> list[FrameStatus]:
-    return [find_landmarks(models, jpeg, REFERENCE_CAMERA).status for jpeg in frames]
+def _looks(models: Models, frames: list[bytes]) -> list[FrameResult]:
+    return [find_landmarks(models, jpeg, REFERENCE_CAMERA) for jpeg in frames]
 
 
-def _count(seen: list[list[FrameStatus]], kind: str, which: tuple[FrameStatus, ...]) -> int:
-    return sum(_kind(k) == kind and status in which for one in seen for k, status in enumerate(one))
+def _count(seen: list[list[FrameResult]], kind: str, which: tuple[FrameStatus, ...]) -> int:
+    return sum(_kind(k) == kind and look.status in which for one in seen for k, look in enumerate(one))
+
+
+def _highest_contrast(seen: list[list[FrameResult]]) -> float:
+    contrasts = [look.score.contrast for one in seen for look in one if look.score is not None]
+    return float(np.nanmax([0.0, *contrasts]))
 
 
 def _imageries() -> list[Imagery]:
