@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flightsw.astro.propagate import Forces
 from flightsw.camera.model import Camera
 from flightsw.estimate.final_fit import FinalFit, fit_all
-from flightsw.estimate.growth import chunk_of_frames
+from flightsw.estimate.growth import absorb_all, chunk_of_frames
 from flightsw.estimate.initial import find_orbit, grow
 from flightsw.estimate.local_orbits import Orbit
 from flightsw.estimate.observations import AttitudeTable, Observations
@@ -83,10 +83,13 @@ def _estimate(
     setup = _setup(sightings, options)
     belief = _prior_belief(prior, sightings)
     rng = np.random.default_rng(RANDOM_SEED)
-    orbit = _search(sightings, setup, belief, rng)
+    part = thinned(sightings, rng)
+    orbit = _search(part, setup, belief, rng)
     final = None
     if orbit is not None:
         final = fit_all(sightings, orbit, setup, belief, options.pass_bias_fraction)
+    if final is None and belief is None:
+        final = _from_one_pass(sightings, part, setup, options.pass_bias_fraction, rng)
     if final is None:
         too_few = len(np.unique(sightings.landmark)) < 2
         return nothing if too_few else replace(nothing, status=Status.NO_ORBIT)
@@ -132,11 +135,8 @@ def _prior_belief(prior: Solution | None, sightings: Sightings) -> Belief | None
     return Belief(float(sightings.t_s[0]), x, full)
 
 
-def _search(
-    sightings: Sightings, setup: FitSetup, prior: Belief | None, rng: np.random.Generator
-) -> Orbit | None:
+def _search(part: Sightings, setup: FitSetup, prior: Belief | None, rng: np.random.Generator) -> Orbit | None:
     """Return an orbit to start the final fit from: the prior's, if it still fits, or a found one."""
-    part = thinned(sightings, rng)
     setup = replace(setup, forces=_search_forces(setup.forces))
     if prior is not None:
         seed = Orbit(prior, np.zeros(len(part), dtype=bool), 0, 0.0)
@@ -144,6 +144,28 @@ def _search(
         if orbit.score > 0.4 * len(part):
             return orbit
     return find_orbit(part, setup, rng)
+
+
+def _from_one_pass(
+    sightings: Sightings, part: Sightings, setup: FitSetup, bias_fraction: float, rng: np.random.Generator
+) -> FinalFit | None:
+    """Return the fit that starts from the richest pass alone, where what was grown falls apart.
+
+    Growth carries its belief to the next pass and corrects it there; hours apart, that
+    may bend the orbit away from the pass it came from. Here the belief is the fit of one
+    pass, held at its own epoch while the others correct it.
+    """
+    cheap = replace(setup, forces=_search_forces(setup.forces))
+    pass_of = part.pass_index[part.frame]
+    richest = int(np.argmax(np.bincount(pass_of)))
+    orbit = find_orbit(part.select(pass_of == richest), cheap, rng)
+    alone = None if orbit is None else fit_all(sightings, orbit, setup, None, bias_fraction)
+    if orbit is None or alone is None:
+        return None
+    rest = part.select(pass_of != richest)
+    belief, _ = absorb_all(alone.fit.belief(), rest, cheap.forces, rng, move=False)
+    together = fit_all(sightings, replace(orbit, belief=belief), setup, None, bias_fraction)
+    return together if together is not None and together.used.sum() > alone.used.sum() else alone
 
 
 def _search_forces(forces: Forces) -> Forces:

@@ -123,9 +123,16 @@ def _root(covariance: Array) -> tuple[Array, IntArray]:
     return root, free
 
 
-def absorb(belief: Belief, chunk: Sightings, forces: Forces, rng: np.random.Generator) -> Absorbed:
-    """Correct a belief by one chunk of frames, or find that they do not fit it."""
-    belief = moved(belief, chunk, forces, float(np.mean(chunk.t_s)))
+def absorb(
+    belief: Belief, chunk: Sightings, forces: Forces, rng: np.random.Generator, *, move: bool = True
+) -> Absorbed:
+    """Correct a belief by one chunk of frames, or find that they do not fit it.
+
+    move : carry the belief to the chunk first: cheaper and, over minutes, as good. Held
+    where it is, its own detections stay explained however far the chunk corrects it.
+    """
+    if move:
+        belief = moved(belief, chunk, forces, float(np.mean(chunk.t_s)))
     root, _ = _root(belief.covariance)
     y, x = np.zeros(root.shape[1]), belief.x
     sigma = chunk.sigma_px
@@ -162,14 +169,14 @@ def absorb(belief: Belief, chunk: Sightings, forces: Forces, rng: np.random.Gene
 
 
 def absorb_all(
-    belief: Belief, sightings: Sightings, forces: Forces, rng: np.random.Generator
+    belief: Belief, sightings: Sightings, forces: Forces, rng: np.random.Generator, *, move: bool = True
 ) -> tuple[Belief, BoolArray]:
     """Offer the chunks of one pass to a belief, the richest first; return it and who agrees (N,)."""
     of_row = chunk_of_frames(sightings)[sightings.frame]
     inliers = np.zeros(len(sightings), dtype=bool)
     for k in np.argsort(-np.bincount(of_row), kind="stable"):
         rows = of_row == k
-        outcome = absorb(belief, sightings.select(rows), forces, rng)
+        outcome = absorb(belief, sightings.select(rows), forces, rng, move=move)
         if outcome.is_accepted:
             belief = outcome.belief
             inliers[rows] = outcome.inliers
