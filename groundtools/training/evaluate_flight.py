@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
+from flightsw.vision.catalog import read_catalog
 from flightsw.vision.finder import search_frame
 from flightsw.vision.models import Models
-from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb
+from flightsw.vision.preprocess import MODEL_CAMERA
 from groundtools.landmarks.regions import Region
 from groundtools.training.evaluate_ld import FULL_PX, RIGHT_PX, central
 from groundtools.training.metrics import Share
 from groundtools.training.rasters import HeldImagery
-from groundtools.training.views import draw_view, landmarks_clear, picture
+from groundtools.training.views import draw_view, flight_frame, landmarks_clear
 
 FIXABLE = 4  # clear landmarks from which a frame can be expected to give a fix
 
@@ -41,16 +41,14 @@ def fly(
     models: Models, region: Region, imagery: HeldImagery, seed: int, frames: int
 ) -> Iterator[FlightOutcome]:
     """Yield what the flight program makes of frames whose sub-satellite points lie in the region."""
-    catalogs = {
-        place.id: models.region(place.id).catalog for place in models.manifest.region if place.detector
-    }
-    names = [name for catalog in catalogs.values() for name in catalog.ids]
+    places = [place for place in models.manifest.region if place.detector]
+    catalogs = [read_catalog(models.folder / place.catalog.file) for place in places]
+    names = [name for catalog in catalogs for name in catalog.ids]
     row = {name: k for k, name in enumerate(names)}
-    p_ecef = np.concatenate([catalog.p_ecef for catalog in catalogs.values()])
+    p_ecef = np.concatenate([catalog.p_ecef for catalog in catalogs])
     for k in range(frames):
         view = draw_view(np.random.default_rng([seed, k]), imagery, region.bounds_deg)
-        jpeg = simplejpeg.encode_jpeg(picture(view, MODEL_CAMERA), view.quality)
-        result = search_frame(models, model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg)), MODEL_CAMERA)
+        result = search_frame(models, flight_frame(view), MODEL_CAMERA)
         uv_px, _, clear = landmarks_clear(view, MODEL_CAMERA, p_ecef)
         clear &= central(uv_px)
         error = np.empty(0)

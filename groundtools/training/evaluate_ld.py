@@ -9,18 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
 from flightsw.vision.catalog import Catalog
 from flightsw.vision.landmarks import Candidates, decode
 from flightsw.vision.pose import propose_poses
-from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, ld_input, model_frame_from_rgb
+from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, ld_input
 from groundtools.landmarks.regions import Region
 from groundtools.training.ld_samples import EDGE_PX
 from groundtools.training.metrics import Share
 from groundtools.training.rasters import HeldImagery
-from groundtools.training.views import draw_view, landmarks_clear, picture
+from groundtools.training.views import draw_view, flight_frame, landmarks_clear
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -62,8 +61,7 @@ def draw_frame(rng: np.random.Generator, region: Region, catalog: Catalog, image
     """Draw a frame whose sub-satellite point lies in the region."""
     view = draw_view(rng, imagery, region.bounds_deg)
     uv_px, _, clear = landmarks_clear(view, MODEL_CAMERA, catalog.p_ecef)
-    jpeg = simplejpeg.encode_jpeg(picture(view, MODEL_CAMERA), view.quality)
-    return LdFrame(model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg)), uv_px, clear & central(uv_px))
+    return LdFrame(flight_frame(view), uv_px, clear & central(uv_px))
 
 
 def central(uv_px: Array) -> NDArray[np.bool_]:

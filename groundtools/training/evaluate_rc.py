@@ -7,10 +7,9 @@ labelled like training views: one of three shows no region on purpose.
 from dataclasses import dataclass
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
-from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb, rc_input
+from flightsw.vision.preprocess import rc_input
 from groundtools.landmarks.regions import REGION_IDS, REGIONS
 from groundtools.training.metrics import best_thresholds, bootstrap_macro_f1, f1_per_class
 from groundtools.training.rasters import HeldImagery
@@ -21,7 +20,7 @@ from groundtools.training.rc_samples import (
     frame_label,
     landmarks_seen,
 )
-from groundtools.training.views import draw_view, picture
+from groundtools.training.views import draw_view, flight_frame
 
 VALIDATION_SEED = 80_001  # of thresholds and sigmas; the commands judge on other seeds
 ELSEWHERE_PART = 0.4  # of the frames are drawn anywhere on Earth
@@ -44,9 +43,7 @@ def draw_frames(seed: int, count: int, landmarks: RegionLandmarks, imagery: Held
         anywhere = rng.uniform() < ELSEWHERE_PART
         bounds = WHOLE if anywhere else REGIONS[rng.integers(len(REGIONS))].bounds_deg
         view = draw_view(rng, imagery, bounds)
-        jpeg = simplejpeg.encode_jpeg(picture(view, MODEL_CAMERA), view.quality)
-        frame = model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg))
-        inputs.append(rc_input(frame)[0])
+        inputs.append(rc_input(flight_frame(view))[0])
         labels.append(frame_label(landmarks_seen(view, landmarks), landmarks))
     return RcFrames(np.stack(inputs), np.stack(labels) > 0.5)
 

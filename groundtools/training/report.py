@@ -36,7 +36,7 @@ def rc_report(folder: Path, specs: list[str], frames: int, seed: int) -> dict[st
         )
     landmarks = RegionLandmarks.of([read_catalog(folder / f"{name}.cat") for name in REGION_IDS])
     half = np.full(len(rc.classes), 0.5)
-    with_detector = [place.id for place in models.manifest.region if place.detector]
+    with_detector = [place.id for place in _with_detector(models, None)]
     out: dict[str, Any] = {}
     for (imagery,) in rc_sources(_first_seas(specs)):
         probability, labels = [], []

@@ -12,10 +12,12 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from flightsw.camera.model import Camera
 from flightsw.errors import InputError
+from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, model_frame_from_rgb
 from groundtools.training.rasters import HeldImagery, Pixels
 
 Array = NDArray[np.float64]
@@ -45,6 +47,12 @@ def picture(view: Any, camera: Camera) -> Pixels:
         view.scene, camera, view.r_ecef, view.cam_from_ecef, view.sun_ecef, seed=view.seed
     )
     return pixels
+
+
+def flight_frame(view: Any) -> ModelFrame:
+    """Return a view as the flight program gets it: the whole frame, through JPEG."""
+    jpeg = simplejpeg.encode_jpeg(picture(view, MODEL_CAMERA), view.quality)
+    return model_frame_from_rgb(simplejpeg.decode_jpeg(jpeg))
 
 
 def landmarks_clear(view: Any, camera: Camera, p_ecef: Array) -> tuple[Array, Bools, Bools]:

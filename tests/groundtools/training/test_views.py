@@ -67,7 +67,7 @@ def test_labels_fall_on_what_the_view_shows(rng: np.random.Generator) -> None:
         bright = np.clip(part - np.quantile(part, 0.95) - 12.0, 0.0, None)
         v, u = np.mgrid[:64, :64] + 0.5
         seen = np.array([(bright * u).sum(), (bright * v).sum()]) / bright.sum() + (u0, v0)
-        np.testing.assert_allclose(seen, uv_px[0], atol=0.6)  # px: noise and JPEG are in the picture
+        np.testing.assert_allclose(seen, uv_px[0], atol=0.1)  # px
 
 
 def half_raster_in_memory(raster: Raster) -> Raster:
@@ -132,4 +132,4 @@ def test_the_classifiers_views_are_like_the_flight_path(
     view = sampler(HeldImagery(levels), bounds, cloudy=0.0, colour=0.0).draw(rng)
     exact = rc_input(model_frame_from_rgb(picture(view, MODEL_CAMERA)))[0]
     small = rc_normalise(picture(view, RC_CAMERA)[1:161].astype(np.float32))
-    assert np.corrcoef(small.ravel(), exact.ravel())[0, 1] > 0.9
+    assert np.corrcoef(small.ravel(), exact.ravel())[0, 1] > 0.93
