@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flightsw.astro.propagate import Forces
 from flightsw.camera.model import Camera
 from flightsw.estimate.final_fit import FinalFit, fit_all
-from flightsw.estimate.growth import absorb_all, chunk_of_frames
+from flightsw.estimate.growth import chunk_of_frames
 from flightsw.estimate.initial import find_orbit, grow
 from flightsw.estimate.local_orbits import Orbit
 from flightsw.estimate.observations import AttitudeTable, Observations
@@ -43,7 +43,7 @@ class EstimatorOptions:
     forces: Forces = field(default_factory=Forces)
     drag_sigma: float = 1.0
     pointing_sigma: float = float(np.radians(0.5))
-    pass_bias_fraction: float = 0.1
+    pass_bias_fraction: float = 0.2
 
 
 def estimate_orbit(
@@ -88,8 +88,6 @@ def _estimate(
     final = None
     if orbit is not None:
         final = fit_all(sightings, orbit, setup, belief, options.pass_bias_fraction)
-    if final is None and belief is None:
-        final = _from_one_pass(sightings, part, setup, options.pass_bias_fraction, rng)
     if final is None:
         too_few = len(np.unique(sightings.landmark)) < 2
         return nothing if too_few else replace(nothing, status=Status.NO_ORBIT)
@@ -144,28 +142,6 @@ def _search(part: Sightings, setup: FitSetup, prior: Belief | None, rng: np.rand
         if orbit.score > 0.4 * len(part):
             return orbit
     return find_orbit(part, setup, rng)
-
-
-def _from_one_pass(
-    sightings: Sightings, part: Sightings, setup: FitSetup, bias_fraction: float, rng: np.random.Generator
-) -> FinalFit | None:
-    """Return the fit that starts from the richest pass alone, where what was grown falls apart.
-
-    Growth carries its belief to the next pass and corrects it there; hours apart, that
-    may bend the orbit away from the pass it came from. Here the belief is the fit of one
-    pass, held at its own epoch while the others correct it.
-    """
-    cheap = replace(setup, forces=_search_forces(setup.forces))
-    pass_of = part.pass_index[part.frame]
-    richest = int(np.argmax(np.bincount(pass_of)))
-    orbit = find_orbit(part.select(pass_of == richest), cheap, rng)
-    alone = None if orbit is None else fit_all(sightings, orbit, setup, None, bias_fraction)
-    if orbit is None or alone is None:
-        return None
-    rest = part.select(pass_of != richest)
-    belief, _ = absorb_all(alone.fit.belief(), rest, cheap.forces, rng, move=False)
-    together = fit_all(sightings, replace(orbit, belief=belief), setup, None, bias_fraction)
-    return together if together is not None and together.used.sum() > alone.used.sum() else alone
 
 
 def _search_forces(forces: Forces) -> Forces:

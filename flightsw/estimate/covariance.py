@@ -9,10 +9,8 @@ A^-1 (v sum J'J + L) A^-1 with v = mean |psi|^2 / 2: the weights' efficiency is 
 pointing errs alike on all landmarks of a frame, so that the middle is
     B = v_white sum J'J + v_landmark sum_c S_c' S_c + v_frame sum_f S_f' S_f
         + sum_p S_p' V_p S_p + L,       S = the sum of J over a cluster,
-with variances measured from products of residuals of one cluster. The cluster-robust
-sandwich by (pass, landmark) and by frame, B = sum g_c g_c' with g_c = sum J' psi
-(Liang & Zeger 1986, with the factor C / (C - n)), is a lower limit where there are
-enough clusters for it to mean something.
+with variances measured from products of residuals of one cluster. V_p, a bias common to
+a pass, cannot be measured: the orbit absorbs it. It is told.
 """
 
 from dataclasses import dataclass
@@ -24,8 +22,6 @@ from flightsw.estimate.robust import barron_slope
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
-
-MIN_CLUSTERS_PER_UNKNOWN = 2.0  # below it an empirical middle matrix is mostly chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +87,6 @@ def _middle(jacobian: Array, budget: ErrorBudget, clusters: Clusters, pass_varia
     return np.asarray(middle)
 
 
-def _empirical_middle(jacobian: Array, psi: Array, cluster: IntArray) -> Array | None:
-    """Return sum g g' over clusters with its small-sample factor; None with too few clusters."""
-    n, count = jacobian.shape[2], int(cluster.max()) + 1
-    if count < MIN_CLUSTERS_PER_UNKNOWN * n:
-        return None
-    score = _cluster_sum(np.einsum("nij,ni->nj", jacobian, psi), cluster)
-    return np.asarray(score.T @ score * count / (count - n))
-
-
-def larger_of(first: Array, second: Array) -> Array:
-    """Return the smallest covariance in the frame of `first` that is below neither (n, n).
-
-    Where `first` is not positive definite, their sum, which is not below either.
-    """
-    d = np.sqrt(np.maximum(np.diag(first), 1e-300))
-    try:
-        root = np.linalg.cholesky(first / np.outer(d, d))
-    except np.linalg.LinAlgError:
-        return np.asarray(first + second)
-    inverse = np.linalg.inv(root) / d
-    value, vector = np.linalg.eigh(inverse @ second @ inverse.T)
-    half = d[:, None] * (root @ vector)
-    return np.asarray((half * np.maximum(value, 1.0)) @ half.T)
-
-
 def robust_covariance(
     jacobian: Array,
     residual: Array,
@@ -148,9 +119,4 @@ def robust_covariance(
     inverse = d[:, None] * np.linalg.pinv(a * np.outer(d, d), hermitian=True) * d
     middle = _middle(jacobian, budget, clusters, pass_variance) / variance**2 + prior_information
     covariance = inverse @ middle @ inverse
-    for cluster in (clusters.landmark, clusters.frame):
-        empirical = _empirical_middle(jacobian, psi, cluster)
-        if empirical is not None:
-            bound = inverse @ (empirical / variance**2 + prior_information) @ inverse
-            covariance = larger_of(covariance, bound)
     return np.asarray(0.5 * (covariance + covariance.T))

@@ -52,7 +52,10 @@ def grow(sightings: Sightings, seed: Orbit, setup: FitSetup, rng: np.random.Gene
         order = np.argsort(np.abs(middle[members] - start) if one_pass == home else -weight, kind="stable")
         for k in members[order]:
             rows = of_row == k
-            outcome = absorb(belief, sightings.select(rows), setup.forces, rng)
+            # Until a strange pass agrees the belief is held where it is: hours of linear
+            # transport would bend the corrected orbit away from the passes it has.
+            move = found or one_pass == home
+            outcome = absorb(belief, sightings.select(rows), setup.forces, rng, move=move)
             if outcome.is_accepted:
                 belief, found = outcome.belief, True
                 inliers[rows] = outcome.inliers

@@ -7,28 +7,37 @@ is printed beside it, since clouds leave some with a single pass, which the flig
 does not vouch for. The reference system's figure, 85 %, counts whoever was below 5 km at
 any instant; that is printed too, and so is the error propagated to the end of the arc.
 
-`full` flies what is not stored yet, one JSON per seed in docs/results/demo-20, and can be
-interrupted. `quick` checks that the stored results are whole and of the present recipe
-(scenario, models, imagery), judges them, and flies seeds anew to compare.
+`full` flies what is not stored yet and can be interrupted: one JSON per seed in
+docs/results/demo-20, and beside it the observations of the flight. `quick` checks that
+what is stored is whole and of the present recipe (scenario, models, imagery), judges it,
+gives the stored observations of all seeds to the present estimator, and flies two seeds
+anew to compare.
 """
 
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from flightsw.camera.load import load_camera
+from flightsw.runtime.od import od
 from flightsw.vision.manifest import SEAL
+from flightsw.vision.models import load_models
 from groundtools import models_folder
 from groundtools.registry import Check, Reproduction, Scale, at_least, at_most, noted
 from groundtools.statistics import wilson_interval
-from vinsat_sim.demo.run import DemoOptions, run_demo
-from vinsat_sim.scenario import SCENARIOS
+from vinsat_sim.demo.draw import draw
+from vinsat_sim.demo.run import DemoOptions, detector_landmarks, run_demo
+from vinsat_sim.scenario import SCENARIOS, load_scenario
+from vinsat_sim.score import OBSERVATIONS, TrueArc, score
 
 RESULTS = Path(__file__).resolve().parents[3] / "docs" / "results" / "demo-20"
 INDEX = "index.json"
@@ -39,6 +48,7 @@ FOUND_KM = 5.0
 FOUND_SHARE = 0.85
 PUBLISHED_EVER, PUBLISHED_LAST, PUBLISHED_END = 0.849, 0.657, 0.095  # of 517 published runs
 OUTSIDE_SIGMA = 5.0
+ERROR_CHECKS = 8  # of `judge`, from the first: those on errors
 AGREE_KM = 0.5  # between a stored error at the last image and the same seed flown anew
 
 
@@ -55,10 +65,12 @@ def run(scale: Scale) -> tuple[Check, ...]:
         write_index(results)
         return judge(list(results.values()))
     anew = _at_once(_flown, FLOWN_ANEW)
+    estimated = [estimated_anew(seed) for seed in results]
     return (
         at_least("stored_results_of_this_recipe", len(results), len(SEEDS), unit="of 20"),
         Check(name="stored_results_are_whole", value=index_is_whole(), passed=index_is_whole()),
         *judge(list(results.values())),
+        *(replace(check, name=f"estimated_anew_{check.name}") for check in judge(estimated)[:ERROR_CHECKS]),
         *_compared(results, anew),
     )
 
@@ -84,8 +96,8 @@ def stored(seed: int) -> dict[str, Any] | None:
 
 def fly(seed: int) -> dict[str, Any]:
     """Fly a seed and store its result."""
-    result = _flown(seed)
     RESULTS.mkdir(parents=True, exist_ok=True)
+    result = _flown(seed, keep=RESULTS / _observations(seed))
     temporary = RESULTS / (_name(seed) + ".tmp")
     temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     temporary.replace(RESULTS / _name(seed))
@@ -94,7 +106,8 @@ def fly(seed: int) -> dict[str, Any]:
 
 def write_index(results: dict[int, dict[str, Any]]) -> None:
     """Write the SHA-256 of every stored result, and the recipe they belong to."""
-    files = {_name(seed): _sha256(RESULTS / _name(seed)) for seed in results}
+    names = [name for seed in results for name in (_name(seed), _observations(seed))]
+    files = {name: _sha256(RESULTS / name) for name in names}
     content = {"recipe": recipe(), "files": files}
     (RESULTS / INDEX).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -151,9 +164,27 @@ def _at_once(what: Callable[[int], dict[str, Any]], which: tuple[int, ...]) -> d
         return dict(zip(which, pool.map(what, which), strict=True))
 
 
-def _flown(seed: int) -> dict[str, Any]:
+def estimated_anew(seed: int) -> dict[str, Any]:
+    """Return what `judge` asks of a seed, from its stored observations and today's estimator."""
+    scenario, camera = load_scenario(), SCENARIOS / "camera.toml"
+    drawn = draw(seed, scenario, load_camera(camera), detector_landmarks(load_models(models_folder())))
+    arc = drawn.arc
     with tempfile.TemporaryDirectory(prefix="vinsat-demo-20-") as folder:
-        story = run_demo(seed, DemoOptions(out=Path(folder) / "out", imagery=IMAGERY, workers=1))
+        until = (arc.epoch + float(arc.t_s[-1])).utc_iso(digits=9)
+        od(observations=RESULTS / _observations(seed), camera=camera, out=folder, until=until)
+        found = score(Path(folder), TrueArc(arc.epoch, arc.t_s, arc.state_eci))
+    return {"draws": drawn.draws, "status": found.status} | {
+        key: getattr(found, key)
+        for key in ("error_ever_km", "error_last_image_km", "error_end_km", "sigma_last_image_km")
+    }
+
+
+def _flown(seed: int, keep: Path | None = None) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(prefix="vinsat-demo-20-") as folder:
+        out = Path(folder) / "out"
+        story = run_demo(seed, DemoOptions(out=out, imagery=IMAGERY, workers=1))
+        if keep is not None:
+            shutil.copyfile(out / OBSERVATIONS, keep)
     about = {
         "seed": seed,
         "recipe": recipe(),
@@ -195,6 +226,10 @@ def _sigmas(result: dict[str, Any]) -> float:
 
 def _name(seed: int) -> str:
     return f"seed-{seed:02d}.json"
+
+
+def _observations(seed: int) -> str:
+    return f"seed-{seed:02d}.csv"
 
 
 def _sha256(path: Path) -> str:

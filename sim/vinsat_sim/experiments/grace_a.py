@@ -20,7 +20,6 @@ from flightsw.astro.geodesy import ecef_from_lla
 from flightsw.astro.propagate import Forces
 from flightsw.astro.rotation import OMEGA_EARTH, ecef_from_eci
 from flightsw.astro.time import Epoch
-from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
 from flightsw.camera.project import observe, over_horizon
 from flightsw.camera.quaternion import quaternion_from_rotation
@@ -30,16 +29,17 @@ from flightsw.estimate.solution import Solution
 from groundtools.imagery.shared import shared_data_dir
 from groundtools.landmarks.regions import REGIONS
 from groundtools.registry import Check, Reproduction, Scale, at_most, noted
+from vinsat_sim.measurement.conditions import CAMERA, draw_landmarks
+from vinsat_sim.measurement.detector import Bursts
 
 Array = NDArray[np.float64]
 
-CAMERA = Camera(width_px=4608, height_px=2592, fx_px=3547.85, fy_px=3547.85, cx_px=2304.0, cy_px=1296.0)
 TAI_MINUS_GPS = 19  # s
 ARC = 43_200.0  # s
 STEP = 10.0  # s, of the file and between images
 NOISE_PX = 1.0
 LANDMARKS_PER_REGION = 400
-BAD_SHARE, BURST_FRAMES = 0.30, 6.0
+BAD_SHARE = 0.30  # of the frames
 CLEAN_LIMIT, OUTLIER_LIMIT = 80.0, 160.0  # m
 ARCS = {"quick": 20, "full": 60}
 BOUNDS_DEG = tuple(region.bounds_deg for region in REGIONS)  # west, south, east, north
@@ -97,27 +97,17 @@ def cut_arc(orbit: PreciseOrbit, start_s: float) -> Arc:
     return Arc(epoch, t_s, np.concatenate([r, v], axis=1), to_ecef)
 
 
-def draw_landmarks(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return longitudes and latitudes (L,), deg, uniform on the area of each region."""
-    lon, lat = [], []
-    for west, south, east, north in BOUNDS_DEG:
-        lon.append(rng.uniform(west, east, LANDMARKS_PER_REGION))
-        low, high = np.sin(np.radians([south, north]))
-        lat.append(np.degrees(np.arcsin(rng.uniform(low, high, LANDMARKS_PER_REGION))))
-    return np.concatenate(lon), np.concatenate(lat)
-
-
 def sighted(arc: Arc, seed: int, *, with_outliers: bool) -> tuple[Observations, AttitudeTable]:
     """Return what the satellite sees along an arc, and its attitude."""
     rng = np.random.default_rng(seed)
-    lon, lat = draw_landmarks(rng)
-    p = ecef_from_lla(np.radians(lat), np.radians(lon))
+    landmarks = draw_landmarks(LANDMARKS_PER_REGION, seed)
+    p = landmarks.p_ecef
     r = np.einsum("nij,nj->ni", arc.to_ecef, arc.state[:, :3])
     v = np.einsum("nij,nj->ni", arc.to_ecef, arc.state[:, 3:])
     cam_from_ecef = CAMERA.cam_from_body @ body_from_ecef_nadir(r, v)
     times, ids, pixels = [], [], []
     size = np.array([CAMERA.width_px, CAMERA.height_px])
-    burst = Burst(rng) if with_outliers else None
+    bursts = Bursts(rng, bad_share=BAD_SHARE) if with_outliers else None
     for k in _frames_near_regions(r):
         near = np.flatnonzero(np.linalg.norm(p - r[k], axis=1) < 1.2e6)
         if not near.size:
@@ -127,7 +117,7 @@ def sighted(arc: Arc, seed: int, *, with_outliers: bool) -> tuple[Observations, 
         if not seen.any():
             continue
         noisy = uv[seen] + NOISE_PX * rng.standard_normal((int(seen.sum()), 2))
-        pixels.append(noisy if burst is None else burst.spoil(noisy))
+        pixels.append(noisy if bursts is None else bursts.spoil(noisy))
         ids.append(near[seen])
         times.append(np.full(int(seen.sum()), arc.t_s[k]))
     which = np.concatenate(ids)
@@ -135,8 +125,8 @@ def sighted(arc: Arc, seed: int, *, with_outliers: bool) -> tuple[Observations, 
         epoch=arc.epoch,
         t_s=np.concatenate(times),
         landmark_id=which.astype(np.str_),
-        lon_deg=lon[which],
-        lat_deg=lat[which],
+        lon_deg=landmarks.lon_deg[which],
+        lat_deg=landmarks.lat_deg[which],
         height_m=np.zeros(len(which)),
         uv_px=np.concatenate(pixels),
     )
@@ -152,33 +142,6 @@ def _frames_near_regions(r_ecef: Array) -> Array:
     centre = ecef_from_lla(middle[:, 0], middle[:, 1])
     distance = np.linalg.norm(r_ecef[:, None] - centre[None], axis=2)
     return np.flatnonzero(distance.min(axis=1) < 1.6e6)
-
-
-class Burst:
-    """Bad frames that come in bursts; counts frames with landmarks only."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self._rng = rng
-        self._left = 0
-        self._kind = "good"
-        self._shift = np.zeros(2)
-
-    def spoil(self, uv_px: Array) -> Array:
-        """Return the next frame's detections (n, 2), spoiled if the frame is bad."""
-        rng = self._rng
-        if self._left == 0:
-            self._left = int(rng.geometric(1.0 / BURST_FRAMES))
-            kinds = ("shifted", "scattered") if rng.random() < BAD_SHARE else ("good", "good")
-            self._kind = kinds[int(rng.integers(2))]
-            turn = rng.uniform(0.0, 2.0 * np.pi)
-            size = np.exp(rng.uniform(np.log(30.0), np.log(500.0)))
-            self._shift = size * np.array([np.cos(turn), np.sin(turn)])
-        self._left -= 1
-        if self._kind == "shifted":
-            return np.asarray(uv_px + self._shift)
-        if self._kind == "scattered":
-            return np.asarray(uv_px + rng.uniform(-600.0, 600.0, uv_px.shape))
-        return uv_px
 
 
 def rms_error(arc: Arc, solution: Solution) -> float:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flightsw.estimate.covariance import Clusters, error_budget, larger_of, robust_covariance
+from flightsw.estimate.covariance import Clusters, error_budget, robust_covariance
 from flightsw.estimate.robust import barron_weight
 from flightsw.estimate.solver import levenberg_marquardt
 
@@ -50,7 +50,7 @@ def test_the_covariance_is_honest_where_errors_repeat(
             clusters=clusters, prior_information=nothing, pass_variance=0.0, frame_variance=0.0,
         )  # fmt: skip
         nees.append(end.z @ np.linalg.solve(p, end.z))
-    assert 3.0 < np.mean(nees) < 7.5  # 6 for an exact covariance; the lower limit makes it smaller
+    assert 4.5 < np.mean(nees) < 7.5  # 6 for an exact covariance
 
 
 def test_the_error_budget_finds_what_repeats(rng: np.random.Generator) -> None:
@@ -61,15 +61,6 @@ def test_the_error_budget_finds_what_repeats(rng: np.random.Generator) -> None:
     assert np.mean([b.white for b in budgets]) == pytest.approx(1.0, abs=0.15)
     assert np.mean([b.landmark for b in budgets]) == pytest.approx(0.64, abs=0.15)
     assert np.mean([b.frame for b in budgets]) == pytest.approx(0.25, abs=0.1)
-
-
-def test_the_larger_of_two_covariances_is_below_neither(rng: np.random.Generator) -> None:
-    a, b = (root @ root.T for root in rng.normal(size=(2, 5, 5)))
-    top = larger_of(a, b)
-    for matrix in (a, b):
-        assert np.linalg.eigvalsh(top - matrix).min() > -1e-9
-    np.testing.assert_allclose(larger_of(a, 0.5 * a), a, atol=1e-9)
-    assert np.linalg.eigvalsh(larger_of(np.zeros((5, 5)), b) - b).min() > -1e-9
 
 
 def test_a_bias_of_a_whole_pass_widens_the_covariance(rng: np.random.Generator) -> None:

@@ -1,6 +1,7 @@
 """The bookkeeping of the 20 demos: what is stored, what counts, what a quick run relies on."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -25,8 +26,16 @@ def shelf(tmp_path, monkeypatch):
     """Let results be stored in a folder of their own, with a recipe that needs no models."""
     monkeypatch.setattr(demo_20, "RESULTS", tmp_path)
     monkeypatch.setattr(demo_20, "recipe", lambda: "the recipe")
-    monkeypatch.setattr(demo_20, "_flown", result)
+    monkeypatch.setattr(demo_20, "_flown", flown)
+    monkeypatch.setattr(demo_20, "estimated_anew", lambda seed: result(seed))
     return tmp_path
+
+
+def flown(seed: int, keep: Path | None = None) -> dict:
+    """Stand in for a flight: leave observations where they are wanted, return its result."""
+    if keep is not None:
+        keep.write_text("time_utc\n", encoding="utf-8")
+    return result(seed)
 
 
 @pytest.mark.verifies("SIM-108")
@@ -64,12 +73,12 @@ def test_nothing_flown_passes_nothing(shelf):
 
 @pytest.mark.verifies("SIM-108")
 def test_full_flies_what_is_not_stored_and_resumes(shelf, monkeypatch):
-    flown = []
-    monkeypatch.setattr(demo_20, "_flown", lambda seed: flown.append(seed) or result(seed))
+    seeds = []
+    monkeypatch.setattr(demo_20, "_flown", lambda seed, keep=None: seeds.append(seed) or flown(seed, keep))
     demo_20.fly(3)
-    flown.clear()
+    seeds.clear()
     demo_20.run("full")
-    assert flown == [seed for seed in demo_20.SEEDS if seed != 3]
+    assert seeds == [seed for seed in demo_20.SEEDS if seed != 3]
     assert demo_20.index_is_whole()
 
 

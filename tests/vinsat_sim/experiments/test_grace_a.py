@@ -40,16 +40,6 @@ def test_velocities_of_another_frame_are_refused(orbit: grace_a.PreciseOrbit, tm
         grace_a.read_precise_orbit(path)
 
 
-def test_three_frames_in_ten_are_bad_and_bursts_hold_together() -> None:
-    burst = grace_a.Burst(np.random.default_rng(7))
-    moves = [burst.spoil(np.zeros((4, 2))) for _ in range(20_000)]
-    bad = np.array([m.any() for m in moves])
-    assert bad.mean() == pytest.approx(0.3, abs=0.03)
-    shifted = np.array([m.any() and np.ptp(m, axis=0).max() == 0.0 for m in moves])
-    assert shifted.sum() / bad.sum() == pytest.approx(0.5, abs=0.06)
-    assert np.mean(bad[1:] == bad[:-1]) > 0.8
-
-
 def test_twenty_arcs_start_within_the_half_day_and_have_their_own_seeds() -> None:
     arcs = grace_a.starts_and_seeds("quick")
     assert len(arcs) >= 20
