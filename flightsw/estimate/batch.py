@@ -16,7 +16,7 @@ from flightsw.estimate.growth import chunk_of_frames
 from flightsw.estimate.initial import find_orbit, grow
 from flightsw.estimate.local_orbits import Orbit
 from flightsw.estimate.observations import AttitudeTable, Observations
-from flightsw.estimate.orbit_fit import DRAG, OFFSET, SIZE, STATE, Belief, FitSetup
+from flightsw.estimate.orbit_fit import DRAG, DRIFT, FOCAL, OFFSET, SIZE, STATE, Belief, FitSetup
 from flightsw.estimate.rivals import rival_support
 from flightsw.estimate.sightings import Sightings, prepare_sightings
 from flightsw.estimate.solution import Solution, SolverStatistics, Status
@@ -37,12 +37,20 @@ class EstimatorOptions:
 
     forces : of the final fit; drag_sigma : prior of the drag scale about 1;
     pointing_sigma : prior of the constant pointing offset per axis, rad, where the
-    attitude is not given; pass_bias_fraction : see `final_fit.fit_all`.
+    attitude is not given; slow_pointing_sigma, slow_pointing_s : of the pointing error
+    that varies besides, a Gauss-Markov process per axis (rad, correlation time; 0 s frees
+    every frame); focal_sigma, clock_drift_sigma : priors of the focal length's relative
+    error and of the clock's drift, s/s (0: not estimated); pass_bias_fraction : sigma of
+    a bias of the detector common to a pass, as a fraction of its noise.
     """
 
     forces: Forces = field(default_factory=Forces)
     drag_sigma: float = 1.0
     pointing_sigma: float = float(np.radians(0.5))
+    slow_pointing_sigma: float = 0.0
+    slow_pointing_s: float = 1000.0
+    focal_sigma: float = 0.0
+    clock_drift_sigma: float = 0.0
     pass_bias_fraction: float = 0.2
 
 
@@ -83,7 +91,8 @@ def _estimate(
     setup = _setup(sightings, options)
     belief = _prior_belief(prior, sightings)
     rng = np.random.default_rng(RANDOM_SEED)
-    part = thinned(sightings, rng)
+    wide = sightings.with_attitude_noise(options.slow_pointing_sigma)
+    part = thinned(wide, rng)
     orbit = _search(part, setup, belief, rng)
     final = None
     if orbit is not None:
@@ -91,7 +100,7 @@ def _estimate(
     if final is None:
         too_few = len(np.unique(sightings.landmark)) < 2
         return nothing if too_few else replace(nothing, status=Status.NO_ORBIT)
-    rivals = rival_support(sightings, final, setup, rng)
+    rivals = rival_support(wide, final, setup, rng)
     return _solution(nothing, sightings, final, rivals, prior)
 
 
@@ -113,23 +122,27 @@ def _setup(sightings: Sightings, options: EstimatorOptions) -> FitSetup:
     if pointing > 0.0:
         free = np.concatenate([free, OFFSET])
         information[OFFSET, OFFSET] = pointing**-2
+    for index, sigma in ((FOCAL, options.focal_sigma), (DRIFT, options.clock_drift_sigma)):
+        if sigma > 0.0:
+            free = np.concatenate([free, index])
+            information[index, index] = sigma**-2
     mean = np.zeros(SIZE)
     mean[6] = 1.0
-    return FitSetup(options.forces, free, mean, information)
+    slow = options.slow_pointing_sigma if sightings.pointing.is_nadir.any() else 0.0
+    return FitSetup(options.forces, free, mean, information, slow, options.slow_pointing_s)
 
 
 def _prior_belief(prior: Solution | None, sightings: Sightings) -> Belief | None:
     """Return an earlier solution as a belief; its force errors until the new arc are added."""
-    if prior is None or prior.r_eci is None or prior.v_eci is None or prior.covariance_full is None:
+    if prior is None or not prior.has_state or prior.covariance_full is None:
         return None
     first = float(sightings.t_s[0]) - (prior.epoch - sightings.epoch)
     state, covariance = prior.predict(np.array([first]))
-    offset = np.zeros(3) if prior.pointing_offset_rad is None else prior.pointing_offset_rad
     full = prior.covariance_full.copy()
     # Correlation of the state with drag and offset is given up: it shrinks with every arc.
     full[:6, 6:] = full[6:, :6] = 0.0
     full[:6, :6] = covariance[0]
-    x = np.concatenate([state[0], [prior.drag_scale], offset])
+    x = np.concatenate([state[0], prior.parameters()[6:]])
     return Belief(float(sightings.t_s[0]), x, full)
 
 
@@ -178,11 +191,13 @@ def _solution(
         nothing,
         epoch=sightings.epoch + fit.t_s,
         used=used,
+        covariance_full=final.covariance,
         r_eci=fit.x[:3],
         v_eci=fit.x[3:6],
-        covariance_full=final.covariance,
         drag_scale=float(fit.x[6]),
-        pointing_offset_rad=fit.x[7:],
+        pointing_offset_rad=fit.x[OFFSET],
+        focal_error=float(fit.x[10]),
+        clock_drift=float(fit.x[11]),
         sigma_px=sigma_px,
         first_used_s=float(frames[0]) - fit.t_s,
         last_used_s=float(frames[-1]) - fit.t_s,

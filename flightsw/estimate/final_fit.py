@@ -6,7 +6,7 @@ until the chosen set no longer changes. Frames whose residuals agree on a shift 
 out as a whole. The epoch is the frame in the middle of the used ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,10 @@ ANYWHERE = np.array([5e6, 5e6, 5e6, 4e3, 4e3, 4e3])  # m, m/s: sigma of a low or
 
 @dataclass(frozen=True, slots=True)
 class FinalFit:
-    """The fit, the detections it used (N,), and the covariance (10, 10) of x at its epoch."""
+    """The fit, the detections it used (N,), and the covariance (12, 12) of x at its epoch.
+
+    The arrays of `fit.solver` are of the used detections, in their order.
+    """
 
     fit: Fit
     used: BoolArray
@@ -65,9 +68,11 @@ def agreeing(sightings: Sightings, misfit: Array, gate: Array) -> BoolArray:
 def _chosen(sightings: Sightings, belief: Belief, fit: Fit | None, setup: FitSetup) -> BoolArray:
     """Return the detections (N,) to fit next; `fit` is the last one on the same belief."""
     unit, sigma = sightings.pixel_unit, sightings.sigma_px
-    misfit = misfit_px(sightings, setup.forces, belief.t_s, belief.x)
+    delta = None if fit is None else fit.delta
+    misfit = misfit_px(sightings, setup.forces, belief.t_s, belief.x, delta)
     if fit is None:
-        return agreeing(sightings, misfit, np.maximum(WIDE_GATE_PX * unit, 4.0 * sigma))
+        wide = sightings.with_attitude_noise(setup.slow_sigma)
+        return agreeing(wide, misfit, np.maximum(WIDE_GATE_PX * unit, 4.0 * wide.sigma_px))
     gate = np.clip(GATE_SIGMAS * fit.solver.sigma * sigma, LEAST_GATE_PX * unit, MOST_GATE_PX * unit)
     now = agreeing(sightings, misfit, gate)
     return now & ~_in_shifted_frame(sightings, fit, now)
@@ -79,7 +84,7 @@ def _in_shifted_frame(sightings: Sightings, fit: Fit, chosen: BoolArray) -> Bool
     The mean whitened residual of the chosen detections of a frame is compared with sigma
     / sqrt(n), plus a third of sigma that frames may share (pointing jitter, landmarks).
     """
-    e, _ = residual_and_jacobian(sightings, fit.setup.forces, fit.t_s, fit.x)
+    e, _ = residual_and_jacobian(sightings, fit.setup.forces, fit.t_s, fit.x, fit.delta)
     e = np.where(chosen[:, None], e / sightings.sigma_px[:, None], 0.0)
     frames = len(sightings.t_s)
     count = np.bincount(sightings.frame, weights=chosen.astype(np.float64), minlength=frames)
@@ -117,13 +122,30 @@ def fit_all(
         used = now
         belief = moved(belief, sightings, setup.forces, _middle_frame(sightings, used))
         full = with_prior(_with_bounds(setup, belief), prior, sightings, belief.t_s)
-        fit = fit_orbit(sightings.select(used), belief.t_s, belief.x, full, options)
+        fit = _fit(sightings, used, belief, full, options, fit)
         options = SolverOptions(max_iterations=8, first_iteration=8, tolerance=0.05)
         belief = fit.belief()
     assert fit is not None
     polish = SolverOptions(max_iterations=25, first_iteration=8, tolerance=2e-3)
-    fit = fit_orbit(sightings.select(used), fit.t_s, fit.x, fit.setup, polish)
+    fit = _fit(sightings, used, belief, fit.setup, polish, fit)
     return FinalFit(fit, used, _covariance(sightings.select(used), fit, pass_bias_fraction))
+
+
+def _fit(
+    sightings: Sightings,
+    used: BoolArray,
+    belief: Belief,
+    setup: FitSetup,
+    options: SolverOptions,
+    last: Fit | None,
+) -> Fit:
+    """Fit the used detections from a belief; with a chain, all frames keep their place in it."""
+    if setup.slow_sigma == 0.0:
+        fit = fit_orbit(sightings.select(used), belief.t_s, belief.x, setup, options)
+        return replace(fit, delta=np.zeros((len(sightings.t_s), 3)))
+    delta = None if last is None else last.delta
+    fit = fit_orbit(sightings, belief.t_s, belief.x, setup, options, delta0=delta, used=used)
+    return replace(fit, solver=fit.solver.only(used))
 
 
 def _with_bounds(setup: FitSetup, belief: Belief) -> FitSetup:
@@ -134,7 +156,7 @@ def _with_bounds(setup: FitSetup, belief: Belief) -> FitSetup:
     mean, information = setup.prior_mean.copy(), setup.prior_information.copy()
     mean[:6] = belief.x[:6]
     information[np.arange(6), np.arange(6)] += 1.0 / ANYWHERE**2
-    return FitSetup(setup.forces, setup.free, mean, information)
+    return replace(setup, prior_mean=mean, prior_information=information)
 
 
 def with_prior(setup: FitSetup, prior: Belief | None, sightings: Sightings, t_s: float) -> FitSetup:
@@ -149,11 +171,11 @@ def with_prior(setup: FitSetup, prior: Belief | None, sightings: Sightings, t_s:
     mean[known] = there.x[known]
     information[known, :] = information[:, known] = 0.0
     information[np.ix_(known, known)] = np.linalg.pinv(block / d, hermitian=True) / d
-    return FitSetup(setup.forces, setup.free, mean, information)
+    return replace(setup, prior_mean=mean, prior_information=information)
 
 
 def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Array:
-    """Return the covariance (10, 10) of x in SI; zero for what is held."""
+    """Return the covariance (12, 12) of x in SI; zero for what is held."""
     free, solver = fit.setup.free, fit.solver
     unit = UNIT[free]
     pass_of = sightings.pass_index[sightings.frame]
@@ -170,7 +192,7 @@ def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Ar
         shape=solver.shape,
         scale=solver.scale,
         clusters=clusters,
-        prior_information=fit.setup.prior_information[np.ix_(free, free)] * np.outer(unit, unit),
+        prior_information=solver.information,
         pass_variance=(pass_bias_fraction * solver.sigma) ** 2,
         frame_variance=float(np.median((pointing_px / sightings.sigma_px) ** 2)),
     )

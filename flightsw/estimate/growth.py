@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.propagate import Forces
 from flightsw.camera.project import ray_from_pixel
-from flightsw.estimate.orbit_fit import Belief, moved, residual_and_jacobian, states_at
+from flightsw.estimate.orbit_fit import OFFSET, SIZE, Belief, moved, residual_and_jacobian, states_at
 from flightsw.estimate.residuals import camera_attitude
 from flightsw.estimate.sightings import Sightings, numbered, split_by_gap
 
@@ -63,14 +63,14 @@ def is_accepted(close: BoolArray) -> bool:
 
 
 def line_of_sight_residual(sightings: Sightings, forces: Forces, t_s: float, x: Array) -> tuple[Array, Array]:
-    """Return the miss of each line of sight (N, 2), scaled to px, and its Jacobian (N, 2, 10).
+    """Return the miss of each line of sight (N, 2), scaled to px, and its Jacobian (N, 2, 12).
 
     The landmark's offset across the observed ray, in m, over its distance, times the focal
     length: linear in r where the pixel residual is not, so it may start hundreds of km off.
     """
     state, stm = states_at(sightings, forces, t_s, x)
     frame = sightings.frame
-    cam, by_state, by_offset = camera_attitude(sightings.camera, sightings.pointing, state, x[7:])
+    cam, by_state, by_offset = camera_attitude(sightings.camera, sightings.pointing, state, x[OFFSET])
     p_cam = np.einsum("nij,nj->ni", cam[frame], sightings.p_eci - state[frame, :3])
     ray = ray_from_pixel(sightings.camera, sightings.uv_px)
     depth = np.maximum(np.sum(p_cam * ray, axis=1), 200e3)
@@ -83,7 +83,9 @@ def line_of_sight_residual(sightings: Sightings, forces: Forces, t_s: float, x: 
     turn -= np.swapaxes(turn, 1, 2)
     d_state = turn @ by_state[frame]
     d_state[:, :, :3] -= cam[frame]
-    jacobian = np.concatenate([across @ (d_state @ stm[frame]), across @ (turn @ by_offset)], axis=2)
+    jacobian = np.zeros((len(frame), 2, SIZE))
+    jacobian[:, :, :7] = across @ (d_state @ stm[frame])
+    jacobian[:, :, OFFSET] = across @ (turn @ by_offset[frame])
     return -np.einsum("nij,nj->ni", across, p_cam), -jacobian
 
 
@@ -113,7 +115,7 @@ def _correct(e: Array, a: Array, y: Array) -> Array:
 
 
 def _root(covariance: Array) -> tuple[Array, IntArray]:
-    """Return L (10, n) with L L' = covariance, and the indices of x that it moves."""
+    """Return L (12, n) with L L' = covariance, and the indices of x that it moves."""
     free = np.flatnonzero(np.diag(covariance) > 0.0)
     part = covariance[np.ix_(free, free)]
     d = np.sqrt(np.diag(part))

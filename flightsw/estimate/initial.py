@@ -10,12 +10,15 @@
    makes a fine local orbit, but one that no other pass agrees with.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.estimate.growth import absorb, chunk_of_frames
 from flightsw.estimate.local_orbits import Orbit, local_orbits
 from flightsw.estimate.orbit_fit import (
+    OFFSET,
     Belief,
     Fit,
     FitSetup,
@@ -46,6 +49,8 @@ def grow(sightings: Sightings, seed: Orbit, setup: FitSetup, rng: np.random.Gene
     known = 0
     for one_pass in passes:
         found = False
+        if one_pass != home:
+            belief = _turned_since(belief, setup.slow_sigma)
         members = np.flatnonzero(pass_of == one_pass)
         # In a strange pass the richest chunk speaks first; at home, the nearest.
         weight = np.array([np.sum(of_row == k) for k in members])
@@ -65,6 +70,13 @@ def grow(sightings: Sightings, seed: Orbit, setup: FitSetup, rng: np.random.Gene
             known += 1
             belief = refit(sightings.select(inliers), belief, setup).belief(JOINT_INFLATION)
     return Orbit(belief, inliers, known, float(inliers.sum()))
+
+
+def _turned_since(belief: Belief, slow_sigma: float) -> Belief:
+    """Return the belief for another pass: a slow pointing error has changed since this one."""
+    covariance = belief.covariance.copy()
+    covariance[OFFSET, OFFSET] += 2.0 * slow_sigma**2
+    return replace(belief, covariance=covariance)
 
 
 def refit(sightings: Sightings, belief: Belief, setup: FitSetup) -> Fit:

@@ -59,9 +59,11 @@ class Orbit:
     score: float
 
 
-def misfit_px(sightings: Sightings, forces: Forces, t_s: float, x: Array) -> Array:
-    """Return the pixel misfit (N,) of every detection; inf where unseen."""
-    e, _ = residual_and_jacobian(sightings, forces, t_s, x)
+def misfit_px(
+    sightings: Sightings, forces: Forces, t_s: float, x: Array, delta: Array | None = None
+) -> Array:
+    """Return the pixel misfit (N,) of every detection; inf where unseen. Arguments as `fit_orbit`'s."""
+    e, _ = residual_and_jacobian(sightings, forces, t_s, x, delta)
     return np.nan_to_num(np.hypot(e[:, 0], e[:, 1]), nan=np.inf)
 
 
@@ -90,7 +92,7 @@ def fix_frames(sightings: Sightings, frames: IntArray, rng: np.random.Generator)
 
 
 def circular_information(state: Array) -> tuple[Array, Array]:
-    """Return mean (10,) and information (10, 10): the speed is about circular, the climb about 0."""
+    """Return mean (12,) and information (12, 12): the speed is about circular, the climb about 0."""
     r, v = state[:3], state[3:]
     up = r / np.linalg.norm(r)
     along = v - up * (up @ v)
@@ -119,7 +121,8 @@ def fit_pass(sightings: Sightings, hypothesis: Hypothesis, setup: FitSetup) -> O
         mean[6:] = setup.prior_mean[6:]
         information = information + setup.prior_information * _beyond_state()
         options = SolverOptions(max_iterations=8, first_iteration=4 if fit is None else 8, tolerance=0.05)
-        fit = fit_orbit(near.select(close), t_s, x, FitSetup(forces, free, mean, information), options)
+        local = FitSetup(forces, free, mean, information, setup.slow_sigma, setup.slow_s)
+        fit = fit_orbit(near.select(close), t_s, x, local, options)
         x = fit.x
         misfit = misfit_px(near, forces, t_s, x)
     close = misfit < accept_gate_px(near)
@@ -135,7 +138,7 @@ def fit_pass(sightings: Sightings, hypothesis: Hypothesis, setup: FitSetup) -> O
 
 
 def _beyond_state() -> Array:
-    """Return a mask (10, 10) of the prior that concerns drag and pointing only."""
+    """Return a mask (12, 12) of the prior that concerns drag and pointing only."""
     beyond = np.arange(SIZE) >= 6
     return np.outer(beyond, beyond).astype(np.float64)
 

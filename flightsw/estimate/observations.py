@@ -184,6 +184,24 @@ class AttitudeTable:
             rotation[valid] = rotation_from_quaternion(q)
         return rotation, valid
 
+    def rate_at(self, t_s: Array) -> Array:
+        """Return how the attitude turns (N, 3), cam axes, rad/s; NaN where no two rows tell."""
+        t_s = np.asarray(t_s, dtype=np.float64)
+        rate = np.full((len(t_s), 3), np.nan)
+        for before, after in ((-0.5, 0.5), (-1.0, 0.0), (0.0, 1.0)):  # s; around, else to one side
+            (first, has_first), (last, has_last) = (self.cam_from_eci_at(t_s + dt) for dt in (before, after))
+            small = np.where((has_first & has_last)[:, None, None], last @ np.swapaxes(first, 1, 2), np.nan)
+            turned = 0.5 * np.stack(
+                [
+                    small[:, 2, 1] - small[:, 1, 2],
+                    small[:, 0, 2] - small[:, 2, 0],
+                    small[:, 1, 0] - small[:, 0, 1],
+                ],
+                axis=1,
+            )
+            rate = np.where(np.isnan(rate), turned, rate)
+        return rate
+
     def sigma_rad_at(self, t_s: Array) -> Array:
         """Return the 1-sigma error per axis (N,) at t_s, the larger of the two rows; NaN = not given."""
         before, after, _, valid = self._bracket(np.asarray(t_s, dtype=np.float64))

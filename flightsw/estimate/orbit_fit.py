@@ -1,10 +1,14 @@
 """One orbit through many detections: hard dynamics, nothing but the epoch state moves.
 
-The unknowns x (10,) are [r, v] at the epoch of the fit (eci), the drag scale and the
-constant pointing offset (rotation vector, body axes). A state at any frame follows from
-the propagator, its derivative from the propagator's exact state-transition matrix, so
-that a residual and its Jacobian match to rounding and the normal equations are 10 x 10,
-whatever the number of frames. Unknowns that are not estimated keep their prior mean.
+The shared unknowns x (12,) are [r, v] at the epoch of the fit (eci), the drag scale, the
+constant pointing offset (rotation vector, body axes), the error of the focal length and
+the drift of the clock. A state at any frame follows from the propagator, its derivative
+from the propagator's exact state-transition matrix, so that a residual and its Jacobian
+match to rounding and the normal equations are 12 x 12, whatever the number of frames.
+Where pointing varies, every frame has an error of its own besides, tied into a `chain`.
+Unknowns that are not estimated keep their prior mean.
+
+A clock that drifts by d labels the instant t + d (t - t_0) as t, t_0 the sightings' epoch.
 """
 
 from dataclasses import dataclass, replace
@@ -12,25 +16,32 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.astro.gravity import GM_EARTH
 from flightsw.astro.propagate import Forces, propagate
-from flightsw.estimate.residuals import camera_residual
+from flightsw.astro.rotation import OMEGA_EARTH
+from flightsw.estimate.chain import ChainPrior
+from flightsw.estimate.normal_equations import Linearised, solve_symmetric
+from flightsw.estimate.residuals import CameraResidual, camera_residual
 from flightsw.estimate.sightings import Sightings
-from flightsw.estimate.solver import SolverOptions, SolverResult, levenberg_marquardt, solve_symmetric
+from flightsw.estimate.solver import SolverOptions, SolverResult, levenberg_marquardt
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+BoolArray = NDArray[np.bool_]
 
-SIZE = 10
-# Units of the unknowns in the solver, so that each is of order one: km, m/s, 1, mrad.
-UNIT = np.array([1e3, 1e3, 1e3, 1.0, 1.0, 1.0, 1.0, 1e-3, 1e-3, 1e-3])
+SIZE = 12
+# Units of the unknowns in the solver, so that each is of order one: km, m/s, 1, mrad, 1e-3, 1e-6.
+UNIT = np.array([1e3, 1e3, 1e3, 1.0, 1.0, 1.0, 1.0, 1e-3, 1e-3, 1e-3, 1e-3, 1e-6])
 STATE = np.arange(6)
 DRAG = np.array([6])
 OFFSET = np.array([7, 8, 9])
+FOCAL = np.array([10])
+DRIFT = np.array([11])
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """A Gaussian over x at t_s past the sightings' epoch: mean (10,), covariance (10, 10), SI."""
+    """A Gaussian over x at t_s past the sightings' epoch: mean (12,), covariance (12, 12), SI."""
 
     t_s: float
     x: Array
@@ -41,27 +52,41 @@ class Belief:
 class FitSetup:
     """What a fit moves and what it knows beforehand.
 
-    free : indices of x that are estimated; prior_mean (10,), prior_information (10, 10)
-    in SI (zero rows for what is not known).
+    free : indices of x that are estimated; prior_mean (12,), prior_information (12, 12)
+    in SI (zero rows for what is not known); slow_sigma, slow_s : of the pointing errors
+    that vary from frame to frame, rad per axis and correlation time, see `chain`.
     """
 
     forces: Forces
     free: IntArray
     prior_mean: Array
     prior_information: Array
+    slow_sigma: float = 0.0
+    slow_s: float = 1000.0
+
+    def chain(self, sightings: Sightings) -> ChainPrior | None:
+        """Return the prior of the frames' own pointing errors; None where there are none."""
+        if self.slow_sigma == 0.0:
+            return None
+        sigma = np.where(sightings.pointing.is_nadir, self.slow_sigma, 0.0)
+        return ChainPrior.gauss_markov(sightings.t_s, sigma, self.slow_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A fitted orbit at t_s past the sightings' epoch, and the solver's end point."""
+    """A fitted orbit at t_s past the sightings' epoch, and the solver's end point.
+
+    delta (F, 3) : pointing errors of the frames beyond the offset, rad; zero without a chain.
+    """
 
     t_s: float
     x: Array
+    delta: Array
     solver: SolverResult
     setup: FitSetup
 
     def covariance(self, inflation: float = 1.0) -> Array:
-        """Return the inverse Hessian (10, 10) in SI times `inflation`; zero for what is held."""
+        """Return the inverse Hessian (12, 12) in SI times `inflation`; zero for what is held."""
         free = self.setup.free
         inverse = solve_symmetric(self.solver.hessian, np.eye(len(free)))
         if inverse is None:
@@ -77,36 +102,83 @@ class Fit:
 
 def states_at(sightings: Sightings, forces: Forces, t_s: float, x: Array) -> tuple[Array, Array]:
     """Return the states (F, 6) at all frames and d(state)/d(r, v, drag) (F, 6, 7)."""
-    trajectory = propagate(
-        forces, sightings.epoch + t_s, x[:6], float(x[6]), sightings.t_s - t_s, with_stm=True
-    )
+    instants = sightings.t_s * (1.0 + x[11]) - t_s
+    trajectory = propagate(forces, sightings.epoch + t_s, x[:6], float(x[6]), instants, with_stm=True)
     assert trajectory.stm is not None
     return trajectory.state, trajectory.stm
 
 
-def residual_and_jacobian(sightings: Sightings, forces: Forces, t_s: float, x: Array) -> tuple[Array, Array]:
-    """Return e (N, 2) in px and d(e)/d(x) (N, 2, 10) in px per SI unit; NaN where not visible."""
+def residual_and_jacobian(
+    sightings: Sightings, forces: Forces, t_s: float, x: Array, delta: Array | None = None
+) -> tuple[Array, Array]:
+    """Return e (N, 2) in px and d(e)/d(x) (N, 2, 12) in px per SI unit; NaN where not visible.
+
+    delta (F, 3) : pointing errors of the frames beyond the offset; their Jacobian is that
+    of the offset.
+    """
     state, stm = states_at(sightings, forces, t_s, x)
     frame = sightings.frame
-    e, by_state, by_offset = camera_residual(
-        sightings.camera, sightings.pointing, state, x[7:], sightings.p_eci, sightings.uv_px, frame
+    drift_s = x[11] * sightings.t_s[frame]
+    found = camera_residual(
+        sightings.camera,
+        sightings.pointing,
+        state,
+        x[OFFSET] if delta is None else x[OFFSET] + delta,
+        sightings.p_eci + drift_s[:, None] * np.cross(OMEGA_EARTH, sightings.p_eci),
+        sightings.uv_px,
+        frame,
+        focal=float(x[10]),
+        late_s=sightings.late_s,
     )
-    return e, np.concatenate([by_state @ stm[frame], by_offset], axis=2)
+    jacobian = np.empty((len(frame), 2, SIZE))
+    jacobian[:, :, :7] = found.by_state @ stm[frame]
+    jacobian[:, :, OFFSET] = found.by_offset
+    jacobian[:, :, 10] = found.by_focal
+    jacobian[:, :, 11] = _by_time(sightings, found, state) * sightings.t_s[frame, None]
+    return found.e, jacobian
 
 
-def fit_orbit(sightings: Sightings, t_s: float, x0: Array, setup: FitSetup, options: SolverOptions) -> Fit:
-    """Fit x to all given detections from x0, the guess at t_s past the sightings' epoch."""
+def _by_time(sightings: Sightings, found: CameraResidual, state: Array) -> Array:
+    """Return d(e)/dt (N, 2): satellite and Earth move on under an image taken later."""
+    r = state[:, :3]
+    pull = -GM_EARTH * r / np.linalg.norm(r, axis=1)[:, None] ** 3
+    on = np.concatenate([state[:, 3:], pull], axis=1)[sightings.frame]
+    with_earth = np.cross(OMEGA_EARTH, sightings.p_eci)
+    moved_on = found.by_state @ on[:, :, None] + found.by_landmark @ with_earth[:, :, None]
+    return np.asarray(moved_on[:, :, 0])
+
+
+def fit_orbit(
+    sightings: Sightings,
+    t_s: float,
+    x0: Array,
+    setup: FitSetup,
+    options: SolverOptions,
+    *,
+    delta0: Array | None = None,
+    used: BoolArray | None = None,
+) -> Fit:
+    """Fit x to detections from x0, the guess at t_s past the sightings' epoch.
+
+    delta0 (F, 3) : the frames' own pointing errors to start from; used (N,) : the
+    detections that count, all where not given.
+    """
+    chain = setup.chain(sightings)
     free, sigma = setup.free, sightings.sigma_px[:, None]
     unit = UNIT[free]
+    hidden = np.zeros(len(sightings), dtype=bool) if used is None else ~used
 
     def full(z: Array) -> Array:
         x = x0.copy()
         x[free] = z * unit
         return x
 
-    def evaluate(z: Array) -> tuple[Array, Array]:
-        e, jacobian = residual_and_jacobian(sightings, setup.forces, t_s, full(z))
-        return e / sigma, jacobian[:, :, free] * unit / sigma[:, :, None]
+    def evaluate(z: Array, delta: Array) -> Linearised:
+        own = delta if chain is not None else None
+        e, jacobian = residual_and_jacobian(sightings, setup.forces, t_s, full(z), own)
+        e = np.where(hidden[:, None], np.nan, e / sigma)
+        by_chain = jacobian[:, :, OFFSET] / sigma[:, :, None] if chain is not None else None
+        return Linearised(e, jacobian[:, :, free] * unit / sigma[:, :, None], by_chain)
 
     result = levenberg_marquardt(
         evaluate,
@@ -114,8 +186,11 @@ def fit_orbit(sightings: Sightings, t_s: float, x0: Array, setup: FitSetup, opti
         prior_mean=setup.prior_mean[free] / unit,
         prior_information=setup.prior_information[np.ix_(free, free)] * np.outer(unit, unit),
         options=options,
+        chain=chain,
+        frame=sightings.frame,
+        delta0=np.zeros((len(sightings.t_s), 3)) if delta0 is None else delta0,
     )
-    return Fit(t_s, full(result.z), result, setup)
+    return Fit(t_s, full(result.z), result.delta, result, setup)
 
 
 def moved(belief: Belief, sightings: Sightings, forces: Forces, t_s: float) -> Belief:

@@ -1,15 +1,18 @@
 """The camera residual and its exact Jacobians.
 
 One detection of a landmark at p (eci, m) in the frame at t gives
-    e = uv_observed - pi(cam_from_eci(t) (p - r(t)))
-with the attitude
+    e = uv_observed - c - (1 + f) (pi(cam_from_eci(t) (p - r(t))) - c)
+with c the principal point, f the error of the focal length, and the attitude
     given   cam_from_eci = E_cam(delta) table(t)
     nadir   cam_from_eci = cam_from_body E(delta) nadir(r(t), v(t)) ecef_from_eci(t)
-where delta is the constant pointing offset, a rotation vector in body axes, and
+where delta is the frame's pointing error, a rotation vector in body axes, and
 E = exp([delta x]). A small change of the state turns the camera by
     d_theta_cam = cam_from_body (J_left(delta) d_delta + E(delta) d_theta_nadir(dr, dv)),
 so that d(uv) = J_r dr + J_theta d_theta_cam, with J_r and J_theta from `camera.observe`.
 The nadir term matters: an error of 100 km turns the nadir by 0.9 deg, 57 px.
+
+A rolling shutter exposes a detection `late_s` after its frame's middle row; position,
+attitude and landmark are moved there, by up to 3 px for tens of ms.
 """
 
 from dataclasses import dataclass
@@ -26,24 +29,26 @@ Array = NDArray[np.float64]
 
 
 def skew(a: Array) -> Array:
-    """Return [a x] (3, 3)."""
-    x, y, z = a
-    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    """Return [a x] (..., 3, 3) of vectors (..., 3)."""
+    x, y, z = np.moveaxis(a, -1, 0)
+    zero = np.zeros_like(x)
+    rows = [[zero, -z, y], [z, zero, -x], [-y, x, zero]]
+    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
 def rotation_and_left_jacobian(delta: Array) -> tuple[Array, Array]:
     """Return exp([delta x]) and J with exp([(delta + d) x]) = exp([J d x]) exp([delta x]).
 
-    delta : (3,) rad. Source: Sola, Deray, Atchuthan 2018, eqs. 143 and 145.
+    delta : (..., 3) rad; both (..., 3, 3). Source: Sola, Deray, Atchuthan 2018, eqs. 143, 145.
     """
-    angle = float(np.linalg.norm(delta))
+    angle = np.linalg.norm(delta, axis=-1)[..., None, None]
     k = skew(delta)
-    if angle < 1e-6:  # rad: the next term of either series is below 1e-13
-        return np.eye(3) + k + 0.5 * k @ k, np.eye(3) + 0.5 * k + k @ k / 6.0
-    a = np.sin(angle) / angle
-    b = (1.0 - np.cos(angle)) / angle**2
-    c = (1.0 - a) / angle**2
-    return np.eye(3) + a * k + b * k @ k, np.eye(3) + b * k + c * k @ k
+    small = angle < 1e-4  # rad: there the next terms of the series are below 1e-17
+    safe = np.where(small, 1.0, angle)
+    a = np.where(small, 1.0 - angle**2 / 6.0, np.sin(safe) / safe)
+    b = np.where(small, 0.5 - angle**2 / 24.0, (1.0 - np.cos(safe)) / safe**2)
+    c = np.where(small, 1.0 / 6.0 - angle**2 / 120.0, (1.0 - a) / safe**2)
+    return np.eye(3) + a * k + b * (k @ k), np.eye(3) + b * k + c * (k @ k)
 
 
 def nadir_attitude_jacobian(body_from_ecef: Array, r_ecef: Array, v_ecef: Array) -> tuple[Array, Array]:
@@ -78,28 +83,36 @@ def nadir_attitude_jacobian(body_from_ecef: Array, r_ecef: Array, v_ecef: Array)
 
 @dataclass(frozen=True, slots=True)
 class Pointing:
-    """Where the camera points in every frame, before the constant offset.
+    """Where the camera points in every frame, before its error.
 
     given_cam_from_eci (F, 3, 3) : the attitude table's rows, NaN where it has none;
-    ecef_from_eci (F, 3, 3); is_nadir (F,) : frames that use the nadir law instead.
+    ecef_from_eci (F, 3, 3); is_nadir (F,) : frames that use the nadir law instead;
+    given_rate (F, 3) : how the given attitude turns, cam axes, rad/s, NaN where unknown.
     """
 
     given_cam_from_eci: Array
     ecef_from_eci: Array
     is_nadir: NDArray[np.bool_]
+    given_rate: Array
 
     def subset(self, frames: NDArray[np.intp]) -> "Pointing":
         """Return the same for the frames with these indices."""
-        return Pointing(self.given_cam_from_eci[frames], self.ecef_from_eci[frames], self.is_nadir[frames])
+        return Pointing(
+            self.given_cam_from_eci[frames],
+            self.ecef_from_eci[frames],
+            self.is_nadir[frames],
+            self.given_rate[frames],
+        )
 
 
 def camera_attitude(
     camera: Camera, pointing: Pointing, state: Array, offset: Array
 ) -> tuple[Array, Array, Array]:
-    """Return cam_from_eci (F, 3, 3), d(theta_cam)/d(r, v) (F, 3, 6), d(theta_cam)/d(offset) (3, 3).
+    """Return cam_from_eci (F, 3, 3), d(theta_cam)/d(r, v) (F, 3, 6), d(theta_cam)/d(offset) (F, 3, 3).
 
-    state (F, 6) : eci, m and m/s; offset (3,) : pointing offset in body axes, rad.
+    state (F, 6) : eci, m and m/s; offset (F, 3) or (3,) : pointing error in body axes, rad.
     """
+    offset = np.broadcast_to(offset, (len(state), 3))
     rotation, left = rotation_and_left_jacobian(offset)
     cam_from_body = camera.cam_from_body
     by_offset = cam_from_body @ left
@@ -112,11 +125,39 @@ def camera_attitude(
         v_ecef = np.einsum("fij,fj->fi", to_ecef, state[nadir, 3:])
         body = body_from_ecef_nadir(r_ecef, v_ecef)
         by_r, by_v = nadir_attitude_jacobian(body, r_ecef, v_ecef)
-        turn = cam_from_body @ rotation
+        turn = cam_from_body @ rotation[nadir]
         cam_from_eci[nadir] = turn @ body @ to_ecef
         by_state[nadir, :, :3] = turn @ by_r @ to_ecef
         by_state[nadir, :, 3:] = turn @ by_v @ to_ecef
     return cam_from_eci, by_state, by_offset
+
+
+def turn_rate(pointing: Pointing, cam_from_eci: Array, state: Array) -> Array:
+    """Return how the camera turns in every frame (F, 3), cam axes, rad/s.
+
+    The table's rate where there is one, else the orbit's, r x v / r^2. In the sense of
+    cam_from_eci(t + dt) = exp([rate dt x]) cam_from_eci(t).
+    """
+    r, v = state[:, :3], state[:, 3:]
+    orbit = np.cross(r, v) / np.sum(r * r, axis=1)[:, None]
+    by_orbit = -np.einsum("fij,fj->fi", cam_from_eci, orbit)
+    return np.where(np.isfinite(pointing.given_rate), pointing.given_rate, by_orbit)
+
+
+@dataclass(frozen=True, slots=True)
+class CameraResidual:
+    """Residuals e (N, 2) in px, and how they move with what.
+
+    by_state (N, 2, 6) : of the frame, attitude law included; by_offset (N, 2, 3) : the
+    frame's pointing error; by_focal (N, 2) : f; by_landmark (N, 2, 3) : p. NaN behind the
+    camera and where the Earth hides the landmark.
+    """
+
+    e: Array
+    by_state: Array
+    by_offset: Array
+    by_focal: Array
+    by_landmark: Array
 
 
 def camera_residual(
@@ -127,18 +168,35 @@ def camera_residual(
     p_eci: Array,
     uv_px: Array,
     frame: NDArray[np.intp],
-) -> tuple[Array, Array, Array]:
-    """Return e (N, 2) in px, d(e)/d(state of its frame) (N, 2, 6), d(e)/d(offset) (N, 2, 3).
+    *,
+    focal: float = 0.0,
+    late_s: Array | None = None,
+) -> CameraResidual:
+    """Return the residuals of N detections in F frames.
 
-    state (F, 6); p_eci (N, 3), uv_px (N, 2) and frame (N,), the index of each detection's
-    frame. NaN behind the camera and where the Earth hides the landmark.
+    state (F, 6); offset (F, 3) or (3,); p_eci (N, 3) at the detection's own exposure;
+    uv_px (N, 2); frame (N,) : index of each detection's frame; late_s (N,) : its exposure
+    after the frame's time, None for a global shutter.
     """
     cam_from_eci, by_state, by_offset = camera_attitude(camera, pointing, state, offset)
     r = state[frame, :3]
+    if late_s is not None:
+        r = r + late_s[:, None] * state[frame, 3:]
     predicted, by_position, by_turn = observe(camera, cam_from_eci[frame], r, p_eci)
+    if late_s is not None:
+        turned = turn_rate(pointing, cam_from_eci, state)[frame] * late_s[:, None]
+        predicted = predicted + np.einsum("nij,nj->ni", by_turn, turned)
     jacobian = by_turn @ by_state[frame]
     jacobian[:, :, :3] += by_position
     # Behind the limb of a sphere: 1 - (R/r)^2 in disguise. The ellipsoid moves it by < 25 km.
     hidden = np.sum(r * p_eci, axis=1) < 0.98 * np.sum(p_eci * p_eci, axis=1)
-    predicted[hidden] = np.nan
-    return uv_px - predicted, -jacobian, -(by_turn @ by_offset)
+    from_centre = predicted - np.array([camera.cx_px, camera.cy_px])
+    from_centre[hidden] = np.nan
+    scale = 1.0 + focal
+    return CameraResidual(
+        e=uv_px - np.array([camera.cx_px, camera.cy_px]) - scale * from_centre,
+        by_state=-scale * jacobian,
+        by_offset=-scale * (by_turn @ by_offset[frame]),
+        by_focal=-from_centre,
+        by_landmark=scale * by_position,
+    )

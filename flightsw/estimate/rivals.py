@@ -18,7 +18,7 @@ from flightsw.estimate.final_fit import FinalFit
 from flightsw.estimate.growth import absorb_all, accept_gate_px
 from flightsw.estimate.initial import JOINT_INFLATION
 from flightsw.estimate.local_orbits import misfit_px
-from flightsw.estimate.orbit_fit import UNIT, Belief, FitSetup
+from flightsw.estimate.orbit_fit import Belief, FitSetup
 from flightsw.estimate.sightings import Sightings
 
 IntArray = NDArray[np.intp]
@@ -89,7 +89,5 @@ def _without(others: BoolArray, final: FinalFit) -> Belief:
     solver = fit.solver
     rows = solver.jacobian[mine].reshape(-1, solver.jacobian.shape[2])
     weights = np.repeat(solver.weights[mine], 2)[:, None] / solver.sigma**2
-    free = fit.setup.free
-    prior = fit.setup.prior_information[np.ix_(free, free)] * np.outer(UNIT[free], UNIT[free])
-    reduced = replace(fit, solver=replace(solver, hessian=rows.T @ (weights * rows) + prior))
+    reduced = replace(fit, solver=replace(solver, hessian=rows.T @ (weights * rows) + solver.information))
     return reduced.belief(JOINT_INFLATION)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from flightsw.astro.rotation import ecef_from_eci
+from flightsw.astro.rotation import OMEGA_EARTH, ecef_from_eci
 from flightsw.astro.time import Epoch
 from flightsw.camera.model import Camera
 from flightsw.estimate.observations import AttitudeTable, Observations
@@ -31,7 +31,8 @@ class Sightings:
     """F frames and N detections, sorted by time.
 
     t_s (F,) past `epoch`; frame (N,) index into it; p_eci (N, 3) m; uv_px (N, 2);
-    sigma_px (N,) whitening, per axis; landmark (N,) integer code of the landmark;
+    sigma_px (N,) whitening, per axis; late_s (N,) exposure after the frame's time, None
+    for a global shutter; landmark (N,) integer code of the landmark;
     row (N,) index into the observations they come from; pass_index (F,) from 0;
     attitude_sigma (F,) rad, what a given attitude is good for (0 where not stated).
     """
@@ -48,6 +49,7 @@ class Sightings:
     sigma_px: Array
     landmark: IntArray
     row: IntArray
+    late_s: Array | None = None
 
     @property
     def pixel_unit(self) -> float:
@@ -73,7 +75,13 @@ class Sightings:
             sigma_px=self.sigma_px[keep],
             landmark=self.landmark[keep],
             row=self.row[keep],
+            late_s=None if self.late_s is None else self.late_s[keep],
         )
+
+    def with_attitude_noise(self, sigma: float) -> "Sightings":
+        """Return the same with pixels widened by pointing noise (rad) in frames without an attitude."""
+        extra = np.where(self.pointing.is_nadir, self.camera.fx_px * sigma, 0.0)
+        return replace(self, sigma_px=np.hypot(self.sigma_px, extra[self.frame]))
 
 
 def split_by_gap(t_s: Array, gap: float) -> IntArray:
@@ -105,32 +113,41 @@ def prepare_sightings(
     frame = frame.astype(np.intp).reshape(-1)
     t_s = observations.frame_t_s[frames]
     to_ecef = np.asarray(ecef_from_eci(observations.epoch, t_s)).reshape(-1, 3, 3)
-    given, attitude_sigma = _given_attitude(attitude, observations.epoch, t_s)
+    given, attitude_sigma, rate = _given_attitude(attitude, observations.epoch, t_s)
     is_nadir = np.isnan(given).any(axis=(1, 2)).reshape(-1)
     unit = camera.fx_px / REFERENCE_FOCAL_PX
     stated = observations.sigma_px[rows]
     sigma = np.where(np.isfinite(stated) & (stated > 0.0), stated, NOMINAL_SIGMA_PX * unit)
+    p_eci = np.einsum("nji,nj->ni", to_ecef[frame], observations.p_ecef[rows])
+    late_s = None
+    if camera.line_time_s != 0.0:
+        late_s = (uv[rows, 1] - 0.5 * camera.height_px) * camera.line_time_s
+        p_eci += late_s[:, None] * np.cross(OMEGA_EARTH, p_eci)
     return Sightings(
         epoch=observations.epoch,
         camera=camera,
         t_s=t_s,
-        pointing=Pointing(given, to_ecef, is_nadir),
+        pointing=Pointing(given, to_ecef, is_nadir, rate),
         pass_index=split_by_gap(t_s, PASS_GAP),
         attitude_sigma=attitude_sigma,
         frame=frame,
-        p_eci=np.einsum("nji,nj->ni", to_ecef[frame], observations.p_ecef[rows]),
+        p_eci=p_eci,
         uv_px=uv[rows],
         sigma_px=np.hypot(np.maximum(sigma, LEAST_SIGMA_PX * unit), camera.fx_px * attitude_sigma[frame]),
         landmark=numbered(observations.landmark_id[rows]),
         row=rows,
+        late_s=late_s,
     )
 
 
-def _given_attitude(attitude: AttitudeTable | None, epoch: Epoch, t_s: Array) -> tuple[Array, Array]:
-    """Return cam_from_eci (F, 3, 3), NaN where not given, and its stated sigma (F,), rad."""
+def _given_attitude(attitude: AttitudeTable | None, epoch: Epoch, t_s: Array) -> tuple[Array, Array, Array]:
+    """Return cam_from_eci (F, 3, 3), its stated sigma (F,), rad, and its rate (F, 3); NaN where not given.
+
+    The sigma is 0 where none is stated.
+    """
     if attitude is None:
-        return np.full((len(t_s), 3, 3), np.nan), np.zeros(len(t_s))
+        return np.full((len(t_s), 3, 3), np.nan), np.zeros(len(t_s)), np.full((len(t_s), 3), np.nan)
     table = attitude.rebased(epoch)
     given, valid = table.cam_from_eci_at(t_s)
     sigma = np.where(valid, table.sigma_rad_at(t_s), 0.0)
-    return np.where(valid[:, None, None], given, np.nan), np.nan_to_num(sigma)
+    return np.where(valid[:, None, None], given, np.nan), np.nan_to_num(sigma), table.rate_at(t_s)

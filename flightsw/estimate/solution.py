@@ -78,9 +78,11 @@ class SolverStatistics:
 class Solution:
     """An orbit at `epoch`, or none (`r_eci` is None) with the reason in `status`.
 
-    r_eci, v_eci (3,) : m, m/s; covariance_full (10, 10) : of [r, v, drag scale, pointing
-    offset], SI, zero where not estimated; drag_scale : factor on the drag model;
-    pointing_offset_rad (3,) : rotation vector in body axes; sigma_px : measured noise of
+    r_eci, v_eci (3,) : m, m/s; covariance_full (12, 12) : of [r, v, drag scale, pointing
+    offset, focal error, clock drift], SI, zero where not estimated; drag_scale : factor on
+    the drag model; pointing_offset_rad (3,) : rotation vector in body axes; focal_error :
+    the true focal length over the camera's, less 1; clock_drift : seconds that pass in a
+    second of the labels, less 1; sigma_px : measured noise of
     a detection per axis; used (N,) : which observations the orbit rests on;
     attitude_mode : "given", "nadir", or "mixed"; first_used_s, last_used_s : past `epoch`;
     forces : the model the state belongs to.
@@ -96,6 +98,8 @@ class Solution:
     covariance_full: Array | None = None
     drag_scale: float = 1.0
     pointing_offset_rad: Array | None = None
+    focal_error: float = 0.0
+    clock_drift: float = 0.0
     sigma_px: float = float("nan")
     first_used_s: float = 0.0
     last_used_s: float = 0.0
@@ -122,7 +126,15 @@ class Solution:
         """Return 1 sigma (3,) of the pointing offset, rad; 0 where it was held."""
         if self.covariance_full is None:
             return np.zeros(3)
-        return np.asarray(np.sqrt(np.diag(self.covariance_full)[7:]))
+        return np.asarray(np.sqrt(np.diag(self.covariance_full)[7:10]))
+
+    def parameters(self) -> Array:
+        """Return all that is estimated (12,), as `covariance_full` orders it. Raises ValueError without."""
+        if self.r_eci is None or self.v_eci is None:
+            raise ValueError(f"there is no state: {self.status.value}")
+        offset = np.zeros(3) if self.pointing_offset_rad is None else self.pointing_offset_rad
+        rest = [[self.drag_scale], offset, [self.focal_error, self.clock_drift]]
+        return np.concatenate([self.r_eci, self.v_eci, *rest])
 
     @property
     def position_sigma(self) -> float:

@@ -1,23 +1,27 @@
 """Levenberg-Marquardt for robust least squares with a Gaussian prior.
 
-Minimises, over z (the unknowns in their own units, so that each is of order one),
-    F(z) = c^2 sum_i rho(|e_i(z)| / c) / sigma^2 + 1/2 (z - m)' L (z - m),
+Minimises, over z (the shared unknowns in their own units, so that each is of order one)
+and the chain delta (what every frame has of its own, see `chain`; often absent),
+    F = c^2 sum_i rho(|e_i(z, delta)| / c) / sigma^2
+        + 1/2 (z - m)' L (z - m) + 1/2 delta' Lc delta,
 e_i (2,) whitened residuals, rho Barron's loss with shape alpha and scale c, sigma their
-measured per-axis noise, L the prior's information. Each step solves
-    (H + mu diag(H)) dz = -g,   H = sum w J'J / sigma^2 + L,   g = sum w J'e / sigma^2 + L (z - m),
-with w = c^2 rho'(|e|)/|e| in (0, 1]. alpha, c and sigma are fixed while a step is judged:
-the weighted cost of the trial is compared with the weighted cost of the start. Damping as
-Nielsen 1999. Source: Madsen, Nielsen, Tingleff, Methods for Non-Linear Least Squares
+measured per-axis noise, L and Lc the priors' information. Each step solves
+    (H + mu diag(H)) d(z, delta) = -g,
+    H = sum w J'J / sigma^2 + L,   g = sum w J'e / sigma^2 + L (z - m),
+with w = c^2 rho'(|e|)/|e| in (0, 1], the chain eliminated first. alpha, c and sigma are
+fixed while a step is judged: the weighted cost of the trial is compared with that of the
+start. Damping as Nielsen 1999. Source: Madsen, Nielsen, Tingleff, Methods for Non-Linear Least Squares
 Problems, 2004, alg. 3.16.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.estimate.chain import ChainPrior
+from flightsw.estimate.normal_equations import HIDDEN, Evaluate, Point, Problem, solved_step
 from flightsw.estimate.robust import (
     ANNEALING_ITERATIONS,
     FINAL_SHAPE,
@@ -29,9 +33,9 @@ from flightsw.estimate.robust import (
 )
 
 Array = NDArray[np.float64]
-Evaluate = Callable[[Array], tuple[Array, Array]]
+IntArray = NDArray[np.intp]
 
-HIDDEN = 1e6  # whitened residual of a detection that the model says cannot be seen
+
 MAX_DAMPING = 1e12
 FINAL_SCALE_SIGMAS = 2.0  # final c >= 2 sigma: at c = median the estimate loses 23 % to the bound
 
@@ -65,13 +69,16 @@ DEFAULT_OPTIONS = SolverOptions()
 
 @dataclass(frozen=True, slots=True)
 class SolverResult:
-    """The end point z (n,), its weights (N,), residuals (N, 2) and Jacobian (N, 2, n).
+    """The end point z (n,), delta (F, 3), its weights (N,), residuals (N, 2) and Jacobian (N, 2, n).
 
     norms (N,) : |e|, HIDDEN where not visible; shape, scale, sigma : of the last
-    kernel, in whitened units; hessian (n, n) : H without damping.
+    kernel, in whitened units; hessian (n, n) : H without damping, the chain eliminated;
+    information (n, n) : the part of it that is prior, the chain's included. With a chain
+    the Jacobian is the reduced one, J - J_chain T^-1 B: what moves e when the chain follows.
     """
 
     z: Array
+    delta: Array
     status: SolverStatus
     iterations: int
     cost: float
@@ -80,9 +87,20 @@ class SolverResult:
     norms: Array
     weights: Array
     hessian: Array
+    information: Array
     shape: float
     scale: float
     sigma: float
+
+    def only(self, rows: NDArray[np.bool_]) -> "SolverResult":
+        """Return the same with the residuals of a mask (N,) alone."""
+        return replace(
+            self,
+            residual=self.residual[rows],
+            jacobian=self.jacobian[rows],
+            norms=self.norms[rows],
+            weights=self.weights[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,59 +128,6 @@ def _kernel(norms: Array, iteration: int, options: SolverOptions) -> _Kernel:
     return _Kernel(annealed_shape(iteration), scale, sigma)
 
 
-def solve_symmetric(matrix: Array, rhs: Array) -> Array | None:
-    """Return the solution of a positive definite system, scaled first; None if it is not."""
-    diagonal = np.diag(matrix)
-    if not np.all(np.isfinite(matrix)) or not np.all(diagonal > 0.0):
-        return None
-    d = 1.0 / np.sqrt(diagonal)
-    try:
-        factor = np.linalg.cholesky(matrix * d[:, None] * d)
-    except np.linalg.LinAlgError:
-        return None
-    scaled = (d * rhs.T).T
-    return np.asarray((d * np.linalg.solve(factor.T, np.linalg.solve(factor, scaled)).T).T)
-
-
-@dataclass(frozen=True, slots=True)
-class _Point:
-    """A point z, its residuals, Jacobian and norms, and what the prior costs there."""
-
-    z: Array
-    residual: Array
-    jacobian: Array
-    norms: Array
-    pull: Array
-    prior_cost: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Problem:
-    """What is minimised: the residuals and the prior."""
-
-    evaluate: Evaluate
-    mean: Array
-    information: Array
-
-    def at(self, z: Array) -> _Point:
-        """Return the point z, with what is not finite made far and flat."""
-        residual, jacobian = self.evaluate(z)
-        norms = np.hypot(residual[:, 0], residual[:, 1])
-        bad = ~np.isfinite(norms) | ~np.isfinite(jacobian).all(axis=(1, 2)) | (norms > HIDDEN)
-        if bad.any():
-            residual, jacobian = residual.copy(), jacobian.copy()
-            residual[bad], jacobian[bad], norms[bad] = 0.0, 0.0, HIDDEN
-        pull = self.information @ (z - self.mean)
-        return _Point(z, residual, jacobian, norms, pull, 0.5 * float((z - self.mean) @ pull))
-
-    def normal_equations(self, point: _Point, weights: Array, sigma: float) -> tuple[Array, Array]:
-        """Return H (n, n) and g (n,) at a point."""
-        rows = point.jacobian.reshape(-1, point.jacobian.shape[2])
-        weighted = rows * np.repeat(weights / sigma**2, 2)[:, None]
-        hessian = rows.T @ weighted + self.information
-        return hessian, weighted.T @ point.residual.reshape(-1) + point.pull
-
-
 class _Damping:
     """Nielsen's damping: mu falls with the success of a step and rises ever faster without."""
 
@@ -179,18 +144,17 @@ class _Damping:
         self.mu, self._growth = self.mu * self._growth, self._growth * 2.0
 
 
-def _step(problem: _Problem, here: _Point, kernel: _Kernel, damping: _Damping) -> _Point | None:
+def _step(problem: Problem, here: Point, kernel: _Kernel, damping: _Damping) -> Point | None:
     """Return the next point, of no higher cost under this kernel, or None where there is none."""
-    hessian, gradient = problem.normal_equations(here, kernel.weights(here.norms), kernel.sigma)
+    arrow = problem.normal_equations(here, kernel.weights(here.norms), kernel.sigma)
     cost = kernel.cost(here.norms) + here.prior_cost
-    scale = np.maximum(np.diag(hessian), 1e-12)
     while damping.mu < MAX_DAMPING:
-        step = solve_symmetric(hessian + np.diag(damping.mu * scale), -gradient)
-        if step is not None:
-            trial = problem.at(here.z + step)
+        solved = solved_step(arrow, damping.mu)
+        if solved is not None:
+            step, own, expected = solved
+            trial = problem.at(here.z + step, here.delta + own if len(own) else here.delta)
             gain = cost - kernel.cost(trial.norms) - trial.prior_cost
             if gain >= -1e-12 * cost:
-                expected = 0.5 * float(step @ (damping.mu * scale * step - gradient))
                 damping.reward(gain / max(expected, 1e-300))
                 return trial
         damping.punish()
@@ -204,15 +168,20 @@ def levenberg_marquardt(
     prior_mean: Array,
     prior_information: Array,
     options: SolverOptions = DEFAULT_OPTIONS,
+    chain: ChainPrior | None = None,
+    frame: IntArray | None = None,
+    delta0: Array | None = None,
 ) -> SolverResult:
-    """Minimise F from z0 (n,).
+    """Minimise F from z0 (n,) and, with a chain, delta0 (F, 3).
 
-    evaluate(z) returns whitened residuals (N, 2), NaN where not visible, and their exact
-    Jacobian (N, 2, n); prior_information (n, n) may be zero. Never raises for bad
+    evaluate(z, delta) returns what is seen; prior_information (n, n) may be zero; frame
+    (N,) : which link of the chain a residual belongs to, ascending. Never raises for bad
     numbers: see `SolverResult.status`.
     """
-    problem = _Problem(evaluate, prior_mean, prior_information)
-    here, damping, iteration = problem.at(z0.copy()), _Damping(), 0
+    tied = np.zeros(0, dtype=np.intp) if frame is None else frame
+    problem = Problem(evaluate, prior_mean, prior_information, chain, tied)
+    delta = np.zeros((0, 3)) if delta0 is None else delta0.copy()
+    here, damping, iteration = problem.at(z0.copy(), delta), _Damping(), 0
     if not np.any(here.norms < HIDDEN):
         return _result(problem, here, SolverStatus.NOT_FINITE, 0, options)
     status = SolverStatus.MAX_ITERATIONS
@@ -221,7 +190,7 @@ def levenberg_marquardt(
         following = _step(problem, here, _kernel(here.norms, annealing, options), damping)
         if following is None:
             damping = _Damping()
-        change = 0.0 if following is None else float(np.max(np.abs(following.z - here.z)))
+        change = 0.0 if following is None else float(np.max(np.abs(following.z - here.z), initial=0.0))
         here = following or here
         if annealing >= ANNEALING_ITERATIONS and change < options.tolerance:
             status = SolverStatus.STALLED if following is None else SolverStatus.CONVERGED
@@ -230,21 +199,30 @@ def levenberg_marquardt(
 
 
 def _result(
-    problem: _Problem, here: _Point, status: SolverStatus, iterations: int, options: SolverOptions
+    problem: Problem, here: Point, status: SolverStatus, iterations: int, options: SolverOptions
 ) -> SolverResult:
     """Pack the end point with the final kernel's weights."""
     kernel = _kernel(here.norms, ANNEALING_ITERATIONS, options)
     weights = np.where(here.norms < HIDDEN, kernel.weights(here.norms), 0.0)
+    arrow = problem.normal_equations(here, weights, kernel.sigma)
+    hessian, information, jacobian = arrow.shared, problem.information, here.seen.jacobian
+    if problem.chain is not None and here.seen.by_chain is not None:
+        hessian, _, by_shared, _ = arrow.schur()
+        jacobian = jacobian - here.seen.by_chain @ by_shared[problem.frame]
+        own = problem.chain.product(by_shared)
+        information = information + np.einsum("fik,fil->kl", by_shared, own)
     return SolverResult(
         z=here.z,
+        delta=here.delta,
         status=status,
         iterations=iterations,
         cost=kernel.cost(here.norms) + here.prior_cost,
-        residual=here.residual,
-        jacobian=here.jacobian,
+        residual=here.seen.residual,
+        jacobian=jacobian,
         norms=here.norms,
         weights=weights,
-        hessian=problem.normal_equations(here, weights, kernel.sigma)[0],
+        hessian=hessian,
+        information=information,
         shape=kernel.shape,
         scale=kernel.scale,
         sigma=kernel.sigma,

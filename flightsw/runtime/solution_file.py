@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 FORMAT = "vinsat-solution-1"
 PARAMETERS = (
     "x_m", "y_m", "z_m", "vx_m_s", "vy_m_s", "vz_m_s", "drag_scale",
-    "pointing_x_rad", "pointing_y_rad", "pointing_z_rad",
+    "pointing_x_rad", "pointing_y_rad", "pointing_z_rad", "focal_error", "clock_drift",
 )  # fmt: skip
 MAX_BYTES = 4 * MB
 LEAST_RADIUS, MOST_RADIUS = 6.4e6, 9.0e6  # m, of a prior's orbit
@@ -59,6 +59,8 @@ def solution_json(solution: Solution, *, inputs: dict[str, Any], notes: tuple[st
         "drag_scale": _number(s.drag_scale),
         "drag_scale_sigma": _number(s.drag_sigma),
         "attitude": _attitude(s),
+        "focal_error": _number(s.focal_error),
+        "clock_drift": _number(s.clock_drift),
         "parameters": list(PARAMETERS),
         "covariance_of_parameters": _list(s.covariance_full),
         "observations_used": used,
@@ -201,7 +203,9 @@ def _solution(data: Any) -> Solution:
         covariance_full=_covariance(data),
         first_used_s=_moment(data, "first_used_utc", epoch),
         last_used_s=_moment(data, "last_used_utc", epoch),
-        drag_scale=float(_array(data, "drag_scale", ())) if data.get("drag_scale") is not None else 1.0,
+        drag_scale=_scalar(data, "drag_scale", 1.0),
+        focal_error=_scalar(data, "focal_error", 0.0),
+        clock_drift=_scalar(data, "clock_drift", 0.0),
         pointing_offset_rad=None if offset is None else _array(attitude, "pointing_offset_rad", (3,)),
     )
 
@@ -232,9 +236,10 @@ def _moment(data: dict[str, Any], key: str, epoch: Epoch) -> float:
 
 
 def _covariance(data: dict[str, Any]) -> Array:
-    """Return the covariance (10, 10): the full one, else the 6 x 6.
+    """Return the covariance (12, 12): the full one, else the 6 x 6.
 
-    What was not estimated has variance 0 in the file; it gets the estimator's own prior.
+    Drag and pointing that were not estimated have variance 0 in the file; they get the
+    estimator's own prior.
     """
     size = len(PARAMETERS)
     if data.get("covariance_of_parameters") is not None:
@@ -254,10 +259,15 @@ def _covariance(data: dict[str, Any]) -> Array:
     if not np.linalg.eigvalsh(correlation).min() > -SYMMETRY:
         raise InputError("is not a covariance (an eigenvalue is negative)", field=key, fix=_FIX)
     options = EstimatorOptions()
-    unknown = np.square([options.drag_sigma, *(3 * [options.pointing_sigma])])
+    unknown = np.square([options.drag_sigma, *(3 * [options.pointing_sigma]), 0.0, 0.0])
     beyond = np.arange(6, size)
     covariance[beyond, beyond] = np.where(variance[6:] > 0.0, variance[6:], unknown)
     return covariance
+
+
+def _scalar(data: dict[str, Any], key: str, default: float) -> float:
+    """Return an optional number. Raises InputError."""
+    return default if data.get(key) is None else float(_array(data, key, ()))
 
 
 def _array(data: dict[str, Any], key: str, shape: tuple[int, ...]) -> Array:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from flightsw.estimate.covariance import Clusters, error_budget, robust_covariance
+from flightsw.estimate.normal_equations import Linearised
 from flightsw.estimate.robust import barron_weight
 from flightsw.estimate.solver import levenberg_marquardt
 
@@ -40,8 +41,8 @@ def test_the_covariance_is_honest_where_errors_repeat(
         jacobian = base + 0.5 * rng.normal(size=(n, 2, 6)) + np.ones((1, 2, 6)) * 0.5
         e = noise(rng, clusters, landmark, frame)
 
-        def evaluate(z: np.ndarray, e: np.ndarray = e, j: np.ndarray = jacobian):
-            return e - j @ z, -j
+        def evaluate(z: np.ndarray, _: np.ndarray, e: np.ndarray = e, j: np.ndarray = jacobian):
+            return Linearised(e - j @ z, -j)
 
         nothing = np.zeros((6, 6))
         end = levenberg_marquardt(evaluate, np.zeros(6), prior_mean=np.zeros(6), prior_information=nothing)

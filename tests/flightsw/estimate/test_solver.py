@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from flightsw.estimate.solver import SolverOptions, SolverStatus, levenberg_marquardt, solve_symmetric
+from flightsw.estimate.normal_equations import Linearised, solve_symmetric
+from flightsw.estimate.solver import SolverOptions, SolverStatus, levenberg_marquardt
 
+NO_CHAIN = np.zeros((0, 3))
 NOTHING = {"prior_mean": np.zeros(3), "prior_information": np.zeros((3, 3))}
 
 
@@ -17,14 +19,14 @@ def curve(rng: np.random.Generator, outliers: int) -> tuple[np.ndarray, np.ndarr
 
 
 def problem(t: np.ndarray, points: np.ndarray):
-    def evaluate(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(z: np.ndarray, delta: np.ndarray = NO_CHAIN) -> Linearised:
         a, b, w = z
         envelope, c, s = np.exp(-b * t), np.cos(w * t), np.sin(w * t)
         model = np.stack([a * envelope * c, a * envelope], axis=1)
         d_a = np.stack([envelope * c, envelope], axis=1)
         d_b = -t[:, None] * model
         d_w = np.stack([-a * t * envelope * s, np.zeros_like(t)], axis=1)
-        return points - model, -np.stack([d_a, d_b, d_w], axis=2)
+        return Linearised(points - model, -np.stack([d_a, d_b, d_w], axis=2))
 
     return evaluate
 
@@ -32,7 +34,7 @@ def problem(t: np.ndarray, points: np.ndarray):
 @pytest.mark.verifies("EST-003")
 def test_it_finds_what_scipy_finds_without_outliers(rng: np.random.Generator) -> None:
     evaluate = problem(*curve(rng, 0))
-    peer = least_squares(lambda z: evaluate(z)[0].ravel(), [1.0, 0.2, 1.8], x_scale="jac")
+    peer = least_squares(lambda z: evaluate(z).residual.ravel(), [1.0, 0.2, 1.8], x_scale="jac")
     ours = levenberg_marquardt(evaluate, np.array([1.0, 0.2, 1.8]), **NOTHING)
     assert ours.status is SolverStatus.CONVERGED
     np.testing.assert_allclose(ours.z, peer.x, atol=3e-3)
@@ -55,8 +57,8 @@ def test_the_cost_of_a_fixed_kernel_never_rises(rng: np.random.Generator) -> Non
 
 
 def test_a_prior_alone_is_returned_where_the_data_say_nothing() -> None:
-    def silent(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.full((4, 2), 0.5), np.zeros((4, 2, 3))
+    def silent(z: np.ndarray, _: np.ndarray) -> Linearised:
+        return Linearised(np.full((4, 2), 0.5), np.zeros((4, 2, 3)))
 
     mean = np.array([1.0, 2.0, 3.0])
     end = levenberg_marquardt(
@@ -69,10 +71,10 @@ def test_what_cannot_be_seen_neither_pulls_nor_breaks(rng: np.random.Generator) 
     t, points = curve(rng, 0)
     evaluate = problem(t, points)
 
-    def half_blind(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        e, jacobian = evaluate(z)
-        e[::3] = np.nan
-        return e, jacobian
+    def half_blind(z: np.ndarray, _: np.ndarray) -> Linearised:
+        seen = evaluate(z)
+        seen.residual[::3] = np.nan
+        return seen
 
     end = levenberg_marquardt(half_blind, np.array([1.0, 0.2, 1.8]), **NOTHING)
     np.testing.assert_allclose(end.z, [1.5, 0.4, 2.0], atol=0.02)
@@ -80,8 +82,8 @@ def test_what_cannot_be_seen_neither_pulls_nor_breaks(rng: np.random.Generator) 
 
 
 def test_nothing_finite_is_a_status() -> None:
-    def blind(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.full((4, 2), np.nan), np.full((4, 2, 3), np.nan)
+    def blind(z: np.ndarray, _: np.ndarray) -> Linearised:
+        return Linearised(np.full((4, 2), np.nan), np.full((4, 2, 3), np.nan))
 
     assert levenberg_marquardt(blind, np.zeros(3), **NOTHING).status is SolverStatus.NOT_FINITE
 
