@@ -10,7 +10,8 @@ pointing errs alike on all landmarks of a frame, so that the middle is
     B = v_white sum J'J + v_landmark sum_c S_c' S_c + v_frame sum_f S_f' S_f
         + sum_p S_p' V_p S_p + L,       S = the sum of J over a cluster,
 with variances measured from products of residuals of one cluster. V_p, a bias common to
-a pass, cannot be measured: the orbit absorbs it. It is told.
+a pass, cannot be measured: the orbit absorbs it. It is told, and so is what the forces
+leave out (see `unmodelled`).
 """
 
 from dataclasses import dataclass
@@ -98,12 +99,14 @@ def robust_covariance(
     prior_information: Array,
     pass_variance: float,
     frame_variance: float,
+    unmodelled: Array | float = 0.0,
 ) -> Array:
     """Return the covariance (n, n) of the unknowns.
 
     jacobian (N, 2, n), residual (N, 2) : whitened; weights (N,) in (0, 1]; shape, scale :
     of Barron's kernel; prior_information (n, n); pass_variance, frame_variance : known
-    errors common to a pass, and at least to a frame, in whitened units squared.
+    errors common to a pass, and at least to a frame, in whitened units squared;
+    unmodelled (n, n) : of sum J' d, d what the forces left out adds to the residuals.
     """
     n = jacobian.shape[2]
     norms = np.hypot(residual[:, 0], residual[:, 1])
@@ -117,6 +120,7 @@ def robust_covariance(
     a = rows.T @ rows / variance + prior_information
     d = 1.0 / np.sqrt(np.diag(a))
     inverse = d[:, None] * np.linalg.pinv(a * np.outer(d, d), hermitian=True) * d
-    middle = _middle(jacobian, budget, clusters, pass_variance) / variance**2 + prior_information
+    middle = _middle(jacobian, budget, clusters, pass_variance) + unmodelled
+    middle = middle / variance**2 + prior_information
     covariance = inverse @ middle @ inverse
     return np.asarray(0.5 * (covariance + covariance.T))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.astro.propagate import propagate
 from flightsw.estimate.covariance import Clusters, robust_covariance
 from flightsw.estimate.growth import ACCEPT_COUNT, ACCEPT_SHARE, accept_gate_px, chunk_of_frames
 from flightsw.estimate.local_orbits import Orbit, misfit_px
@@ -26,6 +27,7 @@ from flightsw.estimate.orbit_fit import (
 )
 from flightsw.estimate.sightings import Sightings, numbered
 from flightsw.estimate.solver import SolverOptions
+from flightsw.estimate.unmodelled import grid, pull_of_force_noise
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -34,6 +36,7 @@ BoolArray = NDArray[np.bool_]
 WIDE_GATE_PX = 25.0  # at the reference camera, or 4 sigma of the detector
 GATE_SIGMAS = 4.5
 FRAME_SIGMAS = 4.0  # of a frame's mean residual: beyond, the frame is shifted as a whole
+JUMP_SIGMAS = 5.0  # of the pointing between two frames, in units of its prior
 FRAME_SHARE = 0.2  # of a frame's detections, below which the few that fit do so by chance
 LEAST_GATE_PX, MOST_GATE_PX = 3.0, 60.0
 SMALL_SHARE = 0.5  # of a chunk too small for the acceptance rule
@@ -75,7 +78,7 @@ def _chosen(sightings: Sightings, belief: Belief, fit: Fit | None, setup: FitSet
         return agreeing(wide, misfit, np.maximum(WIDE_GATE_PX * unit, 4.0 * wide.sigma_px))
     gate = np.clip(GATE_SIGMAS * fit.solver.sigma * sigma, LEAST_GATE_PX * unit, MOST_GATE_PX * unit)
     now = agreeing(sightings, misfit, gate)
-    return now & ~_in_shifted_frame(sightings, fit, now)
+    return now & ~_in_shifted_frame(sightings, fit, now) & ~_beyond_a_jump(sightings, fit, now)
 
 
 def _in_shifted_frame(sightings: Sightings, fit: Fit, chosen: BoolArray) -> BoolArray:
@@ -94,6 +97,31 @@ def _in_shifted_frame(sightings: Sightings, fit: Fit, chosen: BoolArray) -> Bool
     shifted: BoolArray = np.hypot(total_u, total_v) > limit * np.maximum(count, 1.0)
     shifted |= (count < FRAME_SHARE * total) & (total >= 4)
     return np.asarray(shifted[sightings.frame])
+
+
+def _beyond_a_jump(sightings: Sightings, fit: Fit, chosen: BoolArray) -> BoolArray:
+    """Return the detections (N,) of frames that a jump of the pointing parts from most of their pass.
+
+    The camera turns as its chain allows; frames shifted alike begin and end with a jump.
+    """
+    out = np.zeros(len(sightings), dtype=bool)
+    if fit.setup.slow_sigma == 0.0:
+        return out
+    count = np.bincount(sightings.frame[chosen], minlength=len(sightings.t_s))
+    frames = np.flatnonzero(count)
+    part = np.cumsum(_jumps(sightings.t_s[frames], fit.delta[frames], fit.setup) > JUMP_SIGMAS)
+    for one_pass in np.unique(sightings.pass_index[frames]):
+        here = sightings.pass_index[frames] == one_pass
+        most = np.argmax(np.bincount(part[here], weights=count[frames[here]]))
+        out |= np.isin(sightings.frame, frames[here & (part != most)])
+    return out
+
+
+def _jumps(t_s: Array, delta: Array, setup: FitSetup) -> Array:
+    """Return how many sigma of its prior the pointing turned before each of F frames; 0 for the first."""
+    step = np.diff(t_s) / setup.slow_s if setup.slow_s > 0.0 else np.full(len(t_s) - 1, np.inf)
+    turned = np.abs(delta[1:] - np.exp(-step)[:, None] * delta[:-1]).max(axis=1)
+    return np.append(0.0, turned / (setup.slow_sigma * np.sqrt(-np.expm1(-2.0 * step))))
 
 
 def _middle_frame(sightings: Sightings, used: BoolArray) -> float:
@@ -128,7 +156,8 @@ def fit_all(
     assert fit is not None
     polish = SolverOptions(max_iterations=25, first_iteration=8, tolerance=2e-3)
     fit = _fit(sightings, used, belief, fit.setup, polish, fit)
-    return FinalFit(fit, used, _covariance(sightings.select(used), fit, pass_bias_fraction))
+    own = replace(fit, delta=fit.delta[np.unique(sightings.frame[used])])
+    return FinalFit(fit, used, _covariance(sightings.select(used), own, pass_bias_fraction))
 
 
 def _fit(
@@ -195,7 +224,22 @@ def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Ar
         prior_information=solver.information,
         pass_variance=(pass_bias_fraction * solver.sigma) ** 2,
         frame_variance=float(np.median((pointing_px / sightings.sigma_px) ** 2)),
+        unmodelled=_unmodelled(sightings, fit),
     )
     full = np.zeros((SIZE, SIZE))
     full[np.ix_(free, free)] = part * np.outer(unit, unit)
     return full
+
+
+def _unmodelled(sightings: Sightings, fit: Fit) -> Array:
+    """Return what force errors do to the normal equations (n, n), see `unmodelled`."""
+    _, jacobian = residual_and_jacobian(sightings, fit.setup.forces, fit.t_s, fit.x, fit.delta)
+    by_state = np.nan_to_num(jacobian[:, :, :6]) / sightings.sigma_px[:, None, None]
+    t_s = sightings.t_s[sightings.frame] - fit.t_s
+    instants = grid(t_s)
+    orbit = propagate(
+        fit.setup.forces, sightings.epoch + fit.t_s, fit.x[:6], float(fit.x[6]), instants, with_stm=True
+    )
+    assert orbit.stm is not None
+    normal = np.swapaxes(fit.solver.jacobian, 1, 2) @ by_state
+    return pull_of_force_noise(t_s, normal, instants, orbit.stm[:, :, :6])

@@ -8,14 +8,10 @@ from numpy.typing import NDArray
 
 from flightsw.astro.propagate import Forces, propagate
 from flightsw.astro.time import Epoch
+from flightsw.estimate.unmodelled import force_noise
 
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-
-# Force errors beyond the observed arc, as white acceleration: 40 m after 6 h, 320 m after 24 h.
-# Source: facts measured with 20x20, Sun, Moon and drag against 50x50 and NRLMSISE-00
-# (20-76 m open loop in 6 h, 70-140 m at 24 h after a fit).
-FORCE_NOISE = 3.0 * 40.0**2 / 21_600.0**3  # m^2/s^3
 
 
 class Status(Enum):
@@ -147,7 +143,7 @@ class Solution:
         """Return states (N, 6) and covariances (N, 6, 6), eci, SI, at t_s (N,) past `epoch`.
 
         t_s in any order. Outside the observed arc the covariance also grows by the force
-        model's own error (FORCE_NOISE). Raises ValueError without a state.
+        model's own error (see `unmodelled`). Raises ValueError without a state.
         """
         if self.r_eci is None or self.v_eci is None or self.covariance_full is None:
             raise ValueError(f"there is no state to predict from: {self.status.value}")
@@ -160,15 +156,3 @@ class Solution:
         covariance += force_noise(np.maximum(times - self.last_used_s, self.first_used_s - times))
         back = back.reshape(-1)
         return trajectory.state[back], covariance[back]
-
-
-def force_noise(beyond_s: Array) -> Array:
-    """Return the covariance (N, 6, 6) that force errors add `beyond_s` (N,) outside the arc."""
-    t = np.maximum(beyond_s, 0.0)[:, None, None] * np.eye(3)
-    out = np.empty((len(t), 6, 6))
-    unit = FORCE_NOISE * np.eye(3)
-    dt = np.maximum(beyond_s, 0.0)[:, None, None]
-    out[:, :3, :3] = unit * dt**3 / 3.0
-    out[:, :3, 3:] = out[:, 3:, :3] = unit * dt**2 / 2.0
-    out[:, 3:, 3:] = unit * dt
-    return out
