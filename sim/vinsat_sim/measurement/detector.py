@@ -52,6 +52,7 @@ class Bursts:
         self._bad_share, self._frames = bad_share, burst_frames
         self._left = 0
         self._kind = "good"
+        self.is_bad = False  # the last frame
         self._shift = np.zeros(2)
 
     def spoil(self, uv_px: Array) -> Array:
@@ -65,6 +66,7 @@ class Bursts:
             size = np.exp(rng.uniform(*np.log(SHIFT_PX)))
             self._shift = size * np.array([np.cos(turn), np.sin(turn)])
         self._left -= 1
+        self.is_bad = self._kind != "good"
         if self._kind == "shifted":
             return np.asarray(uv_px + self._shift)
         if self._kind == "scattered":
@@ -79,8 +81,8 @@ def detected(
     one_pass: IntArray,
     errors: DetectorErrors,
     rng: np.random.Generator,
-) -> Array:
-    """Return where the detector sees landmarks that are at uv_px (N, 2).
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Return where the detector sees landmarks that are at uv_px (N, 2), and which of it is bad (N,).
 
     frame, landmark_in_pass, one_pass (N,) : labels from 0 of who errs together; frame
     ascending.
@@ -93,8 +95,10 @@ def detected(
     for sigma, label in ((errors.landmark_px, landmark_in_pass), (errors.pass_px, one_pass)):
         if sigma > 0.0 and n:
             out = out + sigma * rng.standard_normal((int(label.max()) + 1, 2))[label]
-    if errors.bad_share > 0.0:
+    is_bad = np.zeros(n, dtype=bool)
+    if errors.bad_share > 0.0 and n:
         bursts = Bursts(rng, bad_share=errors.bad_share, burst_frames=errors.burst_frames)
-        pieces = np.split(out, np.flatnonzero(np.diff(frame)) + 1) if n else []
-        out = np.concatenate([bursts.spoil(piece) for piece in pieces]) if pieces else out
-    return np.asarray(out)
+        for rows in np.split(np.arange(n), np.flatnonzero(np.diff(frame)) + 1):
+            out[rows] = bursts.spoil(out[rows])
+            is_bad[rows] = bursts.is_bad
+    return out, is_bad

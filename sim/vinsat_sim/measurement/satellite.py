@@ -101,11 +101,18 @@ class Satellite:
             return 0
         return int(np.sum(np.bincount(self.one_pass[first[rich]]) >= USABLE_FRAMES))
 
-    def observations(self, errors: DetectorErrors) -> Observations:
-        """Return what a detector with these errors reports."""
+    def usable_passes_of_good_frames(self, errors: DetectorErrors) -> int:
+        """Passes that are usable still when the bad frames of a detector are taken away."""
+        return self.subset(~self._detected(errors)[1]).usable_passes
+
+    def _detected(self, errors: DetectorErrors) -> tuple[Array, NDArray[np.bool_]]:
         rng = np.random.default_rng([self.seed, DETECTOR_STREAM])
         pairs = np.unique(np.stack([self.one_pass, self.landmark]), axis=1, return_inverse=True)[1]
-        uv_px = detected(self.uv_px, self.image, pairs.reshape(-1), self.one_pass, errors, rng)
+        return detected(self.uv_px, self.image, pairs.reshape(-1), self.one_pass, errors, rng)
+
+    def observations(self, errors: DetectorErrors) -> Observations:
+        """Return what a detector with these errors reports."""
+        uv_px, _ = self._detected(errors)
         return Observations.build(
             epoch=self.truth.epoch,
             t_s=self.truth.t_s[self.image],

@@ -26,7 +26,7 @@ def test_the_published_errors_come_out_as_published(rng: np.random.Generator) ->
     """Median 6.2, p99 34 px and 2 to 11 % beyond 30 px: 120,000 published detections."""
     n = 120_000
     errors = [
-        np.linalg.norm(detected(np.zeros((n, 2)), *layout(n), model, rng), axis=1)
+        np.linalg.norm(detected(np.zeros((n, 2)), *layout(n), model, rng)[0], axis=1)
         for model in (replace(PUBLISHED, bad_share=0.0), PUBLISHED)
     ]
     assert np.median(errors[0]) == pytest.approx(6.2, rel=0.05)
@@ -39,15 +39,17 @@ def test_white_noise_has_the_stated_sigma_and_biases_are_shared_by_whom_they_bel
 ) -> None:
     n = 12_000
     frame, landmark, one_pass = layout(n)
-    assert detected(np.zeros((n, 2)), frame, landmark, one_pass, white(2.0), rng).std() == pytest.approx(
+    assert detected(np.zeros((n, 2)), frame, landmark, one_pass, white(2.0), rng)[0].std() == pytest.approx(
         2.0, rel=0.02
     )
-    biased = detected(np.zeros((n, 2)), frame, landmark, one_pass, replace(white(0.0), pass_px=3.0), rng)
+    biased = detected(np.zeros((n, 2)), frame, landmark, one_pass, replace(white(0.0), pass_px=3.0), rng)[0]
     assert len(np.unique(biased[:, 0])) == one_pass.max() + 1
-    again = detected(np.zeros((n, 2)), frame, landmark, one_pass, replace(white(0.0), landmark_px=3.0), rng)
+    again = detected(np.zeros((n, 2)), frame, landmark, one_pass, replace(white(0.0), landmark_px=3.0), rng)[
+        0
+    ]
     assert len(np.unique(again[:, 0])) == landmark.max() + 1
 
 
 def test_nothing_in_view_is_nothing_detected(rng: np.random.Generator) -> None:
     none = np.zeros(0, dtype=np.intp)
-    assert detected(np.zeros((0, 2)), none, none, none, PUBLISHED, rng).shape == (0, 2)
+    assert detected(np.zeros((0, 2)), none, none, none, PUBLISHED, rng)[0].shape == (0, 2)
