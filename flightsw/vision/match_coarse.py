@@ -1,0 +1,223 @@
+"""Where on a map might this frame lie? A whole-frame search that needs no training.
+
+The frame's features, pooled to cells of 28 model px, are turned to 36 yaws; the map, laid
+on the plane about its middle, is pooled to what such a cell covers from 7 altitudes. All
+shifts of all pairs are correlated at once (FFT). With the plane's east + i south written
+    w = N + (h / f) e^{i psi} q,   q = u - cx + i (v - cy)
+a candidate is psi, h and the ground point N under the image's middle. Six real channels:
+contrast, edge energy, and the edges' direction t as cos, sin of 2t and 4t; turning the
+frame by psi multiplies the pairs, as complex numbers, by e^{2 i psi} and e^{4 i psi}.
+
+Peaks are ranked by correlation over the root of the map's energy under the frame, plus
+ENERGY_FLOOR times its mean: without that, empty places win by chance.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.astro.geodesy import ecef_from_lla, lla_from_ecef
+from flightsw.vision.features import Floats, Mask, box_sum, grey_from_rgb, local_features
+from flightsw.vision.fit import Pose
+from flightsw.vision.maps import FEATURE_STEP, ReferenceMap
+from flightsw.vision.cloud import cloudy
+from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
+from flightsw.vision.resample import block_mean
+from flightsw.vision.similarity import Plane, level_poses
+
+Array = NDArray[np.float64]
+Complex = NDArray[np.complex64]
+
+STEP = 4  # model px a feature cell: about 2.4 km, a map's own cell
+POOL = 7  # feature cells a coarse cell: 17 km from 550 km
+YAWS = 36
+ALTITUDES = tuple(float(h) for h in np.geomspace(370e3, 650e3, 7))  # m; 5 % from one to the middle
+SIZE = 128  # coarse cells of the transforms
+REACH = 20  # coarse cells: of a turned frame, from its middle
+WEIGHTS = np.sqrt(np.array([0.7, 0.7, 1.0, 1.0, 0.7, 0.7], np.float32))  # of the channels below
+ENERGY_FLOOR = 3.0
+MAP_POOL = 3  # map cells, 7 km
+CHANNELS = 6  # contrast, energy, cos 2t, sin 2t, cos 4t, sin 4t
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFeatures:
+    """A frame in its own axes: planes (3, 162, 288) of `features`, usable (162, 288)."""
+
+    planes: Floats
+    usable: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """A map ready for the search.
+
+    plane : about the map's middle; spectrum (7, 6, 128, 65) : of the pooled channels;
+    inverse (7, 128, 128) : 1 / root of (energy under a frame + floor).
+    """
+
+    plane: Plane
+    spectrum: Complex
+    inverse: Floats
+
+
+def frame_features(frame: ModelFrame) -> FrameFeatures:
+    """Return a frame's features on cells of STEP pixels, clouds masked."""
+    mean = block_mean(frame.rgb, STEP)
+    clear = ~cloudy(mean)
+    if not frame.valid.all():
+        clear &= block_mean(frame.valid[..., None].astype(np.uint8), STEP)[..., 0] > 0.99
+    features, usable = local_features(grey_from_rgb(mean), clear)
+    return FrameFeatures(np.ascontiguousarray(features.transpose(2, 0, 1)), usable)
+
+
+def make_bank(reference: ReferenceMap) -> Bank:
+    """Return a map's bank: 3 MB, 0.1 s."""
+    grid = reference.grid
+    pooled, covered = _pooled_map(reference)
+    middle_lat = grid.north_deg - 0.5 * grid.rows * grid.cell_lat_deg
+    middle_lon = grid.west_deg + 0.5 * grid.columns * grid.cell_lon_deg
+    plane = Plane.about(ecef_from_lla(np.deg2rad(middle_lat), np.deg2rad(middle_lon))[None])
+    spectrum = np.empty((len(ALTITUDES), CHANNELS, SIZE, SIZE // 2 + 1), np.complex64)
+    inverse = np.empty((len(ALTITUDES), SIZE, SIZE), np.float32)
+    disk = np.fft.rfft2(_disk())
+    for k, altitude in enumerate(ALTITUDES):
+        channels = _on_plane(pooled, covered, reference, plane, coarse_cell(altitude))
+        spectrum[k] = np.fft.rfft2(channels)
+        energy = np.fft.irfft2(np.fft.rfft2(np.square(channels).sum(axis=0)) * np.conj(disk))
+        inverse[k] = 1.0 / np.sqrt(np.maximum(energy, 0.0) + ENERGY_FLOOR * energy.mean() + 1e-6)
+    return Bank(plane, spectrum, inverse)
+
+
+def coarse_search(features: FrameFeatures, bank: Bank, *, count: int) -> tuple[list[Pose], Array]:
+    """Return level poses on a map, likeliest first, and their scores (M,)."""
+    turned = _turned(features)
+    norm = np.sqrt(np.square(turned).sum(axis=(1, 2, 3)))
+    size = 2 * REACH + 1
+    padded = np.zeros((YAWS, CHANNELS, SIZE, SIZE), np.float32)
+    padded[:, :, :size, :size] = turned
+    spectrum = np.conj(np.fft.rfft2(padded))
+    score = np.empty((YAWS, len(ALTITUDES), SIZE, SIZE), np.float32)
+    for k in range(len(ALTITUDES)):
+        product = np.einsum("ychw,chw->yhw", spectrum, bank.spectrum[k])
+        score[:, k] = np.fft.irfft2(product) * bank.inverse[k]
+    score /= np.maximum(norm, 1e-6)[:, None, None, None]
+    return _peaks(score, bank.plane, count)
+
+
+def coarse_cell(altitude: float) -> float:
+    """Return what a coarse cell covers from an altitude, m."""
+    return POOL * STEP * altitude / MODEL_CAMERA.fx_px
+
+
+def _peaks(score: Floats, plane: Plane, count: int) -> tuple[list[Pose], Array]:
+    """Return the poses of the best scores, each place (within two cells) once."""
+    best = score.reshape(YAWS * len(ALTITUDES), -1).argmax(axis=0)  # for every shift
+    top = np.take_along_axis(score.reshape(len(score) * len(ALTITUDES), -1), best[None], axis=0)[0]
+    nadir, height, yaw, values = [], [], [], []
+    for index in np.argsort(-top, kind="stable")[: 40 * count]:
+        row, column = np.divmod(int(index), SIZE)
+        psi, k = np.divmod(int(best[index]), len(ALTITUDES))
+        cell = coarse_cell(ALTITUDES[k])
+        # The template's middle lies REACH cells from its corner; the plane's is cell SIZE / 2.
+        shift = [(at + REACH) % SIZE - SIZE // 2 for at in (row, column)]
+        place = cell * (shift[1] - 1j * shift[0])
+        if any(abs(place - other) < 2.5 * cell for other in nadir):
+            continue
+        nadir.append(place)
+        height.append(ALTITUDES[k])
+        yaw.append(2.0 * np.pi * psi / YAWS)
+        values.append(float(top[index]))
+        if len(nadir) == count:
+            break
+    # similarity counts yaw towards the north, this module towards the south
+    turn = np.exp(-1j * np.array(yaw))
+    r_ecef, cam_from_ecef = level_poses(plane, np.array(nadir), np.array(height), turn)
+    return [Pose(r, c) for r, c in zip(r_ecef, cam_from_ecef)], np.array(values)
+
+
+@functools.cache
+def _samples() -> tuple[NDArray[np.int64], Mask]:
+    """Return the feature cell that every cell of every turned frame takes, and whether it is inside."""
+    at = np.arange(-REACH, REACH + 1.0) * POOL
+    column, row = np.meshgrid(at, at)
+    w = (column + 1j * row)[None] * np.exp(-1j * 2.0 * np.pi * np.arange(YAWS) / YAWS)[:, None, None]
+    height, width = MODEL_CAMERA.height_px // STEP, MODEL_CAMERA.width_px // STEP
+    x = np.rint(w.real + 0.5 * width - 0.5).astype(np.int64)
+    y = np.rint(w.imag + 0.5 * height - 0.5).astype(np.int64)
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return np.where(inside, y * width + x, 0), inside
+
+
+def _turned(features: FrameFeatures) -> Floats:
+    """Return the pooled channels of the frame at every yaw, (36, 6, 41, 41)."""
+    usable = features.usable.astype(np.float64)
+    channels = _channels(features.planes)
+    channels[1] = (channels[1] - channels[1][features.usable].mean()) * features.usable
+    area = POOL**2
+    pooled = np.stack([box_sum(plane.astype(np.float64), POOL // 2) / area for plane in channels])
+    # A cell with little in it (clouds, the border) says little.
+    pooled *= box_sum(usable, POOL // 2) > 0.3 * area
+    index, inside = _samples()
+    taken = pooled.reshape(CHANNELS, -1)[:, index].transpose(1, 0, 2, 3) * inside[:, None]
+    psi = 2.0 * np.pi * np.arange(YAWS)[:, None, None] / YAWS
+    for first, order in ((2, 2), (4, 4)):
+        pair = (taken[:, first] + 1j * taken[:, first + 1]) * np.exp(1j * order * psi)
+        taken[:, first], taken[:, first + 1] = pair.real, pair.imag
+    return np.asarray(taken * WEIGHTS[:, None, None], np.float32)
+
+
+def _channels(planes: Floats) -> Floats:
+    """Return contrast, energy, 2t pair, 4t pair (6, H, W) of contrast and 2t pair (3, H, W)."""
+    contrast, cosine, sine = planes
+    energy = np.hypot(cosine, sine)
+    length = np.maximum(energy, 1e-3)
+    return np.stack(
+        [contrast, energy, cosine, sine, (cosine**2 - sine**2) / length, 2.0 * cosine * sine / length]
+    )
+
+
+def _pooled_map(reference: ReferenceMap) -> tuple[Floats, Floats]:
+    """Return a map's channels over MAP_POOL x MAP_POOL cells (6, h, w), and 1 where there is map."""
+    rows, columns = (n // MAP_POOL * MAP_POOL for n in reference.land.shape)
+    planes = reference.features[:rows, :columns].transpose(2, 0, 1).astype(np.float32) * FEATURE_STEP
+    channels = _channels(planes)
+    channels[1] -= channels[1].mean()
+    shape = (CHANNELS, rows // MAP_POOL, MAP_POOL, columns // MAP_POOL, MAP_POOL)
+    return channels.reshape(shape).mean(axis=(2, 4)), np.ones((shape[1], shape[3]), np.float32)
+
+
+def _on_plane(
+    pooled: Floats, covered: Floats, reference: ReferenceMap, plane: Plane, cell: float
+) -> Floats:
+    """Return the weighted channels (6, 128, 128) on the plane, rows to the south, cells of `cell` m."""
+    grid = reference.grid
+    sub = (np.arange(2 * SIZE) - SIZE + 0.5) / 2.0 * cell  # two samples a cell and axis
+    east, south = np.meshgrid(sub, sub)
+    east, south = east - 0.0, south
+    points, _ = plane.point((east - 1j * south).ravel())
+    lat, lon, _ = lla_from_ecef(points)
+    middle = grid.west_deg + 0.5 * grid.columns * grid.cell_lon_deg
+    off_deg = (np.rad2deg(lon) - middle + 180.0) % 360.0 - 180.0
+    column = np.floor((off_deg + middle - grid.west_deg) / grid.cell_lon_deg / MAP_POOL).astype(np.int64)
+    row = np.floor((grid.north_deg - np.rad2deg(lat)) / grid.cell_lat_deg / MAP_POOL).astype(np.int64)
+    h, w = covered.shape
+    inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
+    taken = pooled.reshape(CHANNELS, -1)[:, np.where(inside, row * w + column, 0)] * inside
+    turn = np.exp(-1j * np.deg2rad(off_deg) * np.sin(lat))  # meridians converge
+    for first, order in ((2, 2), (4, 4)):
+        pair = (taken[first] + 1j * taken[first + 1]) * turn**order
+        taken[first], taken[first + 1] = pair.real, pair.imag
+    cells = taken.reshape(CHANNELS, SIZE, 2, SIZE, 2).mean(axis=(2, 4))
+    return np.asarray(cells * WEIGHTS[:, None, None], np.float32)
+
+
+def _disk() -> Floats:
+    """Return the area a frame covers, averaged over yaws, as a template of coarse cells."""
+    _, inside = _samples()
+    out = np.zeros((SIZE, SIZE), np.float32)
+    size = 2 * REACH + 1
+    out[:size, :size] = inside.mean(axis=0)
+    return out
