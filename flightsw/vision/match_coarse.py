@@ -4,9 +4,9 @@ The frame's features, pooled to cells of 28 model px, are turned to 36 yaws; the
 on the plane about its middle, is pooled to what such a cell covers from 7 altitudes. All
 shifts of all pairs are correlated at once (FFT). With the plane's east + i south written
     w = N + (h / f) e^{i psi} q,   q = u - cx + i (v - cy)
-a candidate is psi, h and the ground point N under the image's middle. Six real channels:
-contrast, edge energy, and the edges' direction t as cos, sin of 2t and 4t; turning the
-frame by psi multiplies the pairs, as complex numbers, by e^{2 i psi} and e^{4 i psi}.
+a candidate is psi, h and the ground point N under the image's middle. Four real channels:
+contrast, edge energy, and the edges' direction t as cos, sin of 2t; turning the frame by
+psi multiplies that pair, as a complex number, by e^{2 i psi}.
 
 Peaks are ranked by correlation over the root of the map's energy under the frame, plus
 ENERGY_FLOOR times its mean: without that, empty places win by chance.
@@ -34,12 +34,12 @@ STEP = 4  # model px a feature cell: about 2.4 km, a map's own cell
 POOL = 7  # feature cells a coarse cell: 17 km from 550 km
 YAWS = 36
 ALTITUDES = tuple(float(h) for h in np.geomspace(370e3, 650e3, 7))  # m; 5 % from one to the middle
-SIZE = 128  # coarse cells of the transforms
+SIZE = 108  # coarse cells of the transforms
 REACH = 20  # coarse cells: of a turned frame, from its middle
-WEIGHTS = np.sqrt(np.array([0.7, 0.7, 1.0, 1.0, 0.7, 0.7], np.float32))  # of the channels below
+WEIGHTS = np.sqrt(np.array([0.7, 0.7, 1.0, 1.0], np.float32))  # of the channels below
 ENERGY_FLOOR = 3.0
 MAP_POOL = 3  # map cells, 7 km
-CHANNELS = 6  # contrast, energy, cos 2t, sin 2t, cos 4t, sin 4t
+CHANNELS = 4  # contrast, energy, cos 2t, sin 2t
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,8 @@ class FrameFeatures:
 class Bank:
     """A map ready for the search.
 
-    plane : about the map's middle; spectrum (7, 6, 128, 65) : of the pooled channels;
-    inverse (7, 128, 128) : 1 / root of (energy under a frame + floor).
+    plane : about the map's middle; spectrum (7, 4, 108, 55) : of the pooled channels;
+    inverse (7, 108, 108) : 1 / root of (energy under a frame + floor).
     """
 
     plane: Plane
@@ -95,15 +95,15 @@ def coarse_search(features: FrameFeatures, bank: Bank, *, count: int) -> tuple[l
     """Return level poses on a map, likeliest first, and their scores (M,)."""
     turned = _turned(features)
     norm = np.sqrt(np.square(turned).sum(axis=(1, 2, 3)))
-    size = 2 * REACH + 1
-    padded = np.zeros((YAWS, CHANNELS, SIZE, SIZE), np.float32)
-    padded[:, :, :size, :size] = turned
-    spectrum = np.conj(np.fft.rfft2(padded))
+    spectrum = np.conj(np.fft.fft(np.fft.rfft(turned, SIZE), SIZE, axis=2))
+    spectrum *= (1.0 / np.maximum(norm, 1e-6)).astype(np.float32)[:, None, None, None]
     score = np.empty((YAWS, len(ALTITUDES), SIZE, SIZE), np.float32)
     for k in range(len(ALTITUDES)):
-        product = np.einsum("ychw,chw->yhw", spectrum, bank.spectrum[k])
-        score[:, k] = np.fft.irfft2(product) * bank.inverse[k]
-    score /= np.maximum(norm, 1e-6)[:, None, None, None]
+        product = spectrum[:, 0] * bank.spectrum[k, 0]
+        for channel in range(1, CHANNELS):
+            product += spectrum[:, channel] * bank.spectrum[k, channel]
+        score[:, k] = np.fft.irfft2(product)
+        score[:, k] *= bank.inverse[k]
     return _peaks(score, bank.plane, count)
 
 
@@ -152,7 +152,7 @@ def _samples() -> tuple[NDArray[np.int64], Mask]:
 
 
 def _turned(features: FrameFeatures) -> Floats:
-    """Return the pooled channels of the frame at every yaw, (36, 6, 41, 41)."""
+    """Return the pooled channels of the frame at every yaw, (36, 4, 41, 41)."""
     usable = features.usable.astype(np.float64)
     channels = _channels(features.planes)
     channels[1] = (channels[1] - channels[1][features.usable].mean()) * features.usable
@@ -163,24 +163,19 @@ def _turned(features: FrameFeatures) -> Floats:
     index, inside = _samples()
     taken = pooled.reshape(CHANNELS, -1)[:, index].transpose(1, 0, 2, 3) * inside[:, None]
     psi = 2.0 * np.pi * np.arange(YAWS)[:, None, None] / YAWS
-    for first, order in ((2, 2), (4, 4)):
-        pair = (taken[:, first] + 1j * taken[:, first + 1]) * np.exp(1j * order * psi)
-        taken[:, first], taken[:, first + 1] = pair.real, pair.imag
+    pair = (taken[:, 2] + 1j * taken[:, 3]) * np.exp(2j * psi)
+    taken[:, 2], taken[:, 3] = pair.real, pair.imag
     return np.asarray(taken * WEIGHTS[:, None, None], np.float32)
 
 
 def _channels(planes: Floats) -> Floats:
-    """Return contrast, energy, 2t pair, 4t pair (6, H, W) of contrast and 2t pair (3, H, W)."""
+    """Return contrast, energy, 2t pair (4, H, W) of contrast and 2t pair (3, H, W)."""
     contrast, cosine, sine = planes
-    energy = np.hypot(cosine, sine)
-    length = np.maximum(energy, 1e-3)
-    return np.stack(
-        [contrast, energy, cosine, sine, (cosine**2 - sine**2) / length, 2.0 * cosine * sine / length]
-    )
+    return np.stack([contrast, np.hypot(cosine, sine), cosine, sine])
 
 
 def _pooled_map(reference: ReferenceMap) -> tuple[Floats, Floats]:
-    """Return a map's channels over MAP_POOL x MAP_POOL cells (6, h, w), and 1 where there is map."""
+    """Return a map's channels over MAP_POOL x MAP_POOL cells (4, h, w), and 1 where there is map."""
     rows, columns = (n // MAP_POOL * MAP_POOL for n in reference.land.shape)
     planes = reference.features[:rows, :columns].transpose(2, 0, 1).astype(np.float32) * FEATURE_STEP
     channels = _channels(planes)
@@ -192,11 +187,10 @@ def _pooled_map(reference: ReferenceMap) -> tuple[Floats, Floats]:
 def _on_plane(
     pooled: Floats, covered: Floats, reference: ReferenceMap, plane: Plane, cell: float
 ) -> Floats:
-    """Return the weighted channels (6, 128, 128) on the plane, rows to the south, cells of `cell` m."""
+    """Return the weighted channels (4, 108, 108) on the plane, rows to the south, cells of `cell` m."""
     grid = reference.grid
     sub = (np.arange(2 * SIZE) - SIZE + 0.5) / 2.0 * cell  # two samples a cell and axis
     east, south = np.meshgrid(sub, sub)
-    east, south = east - 0.0, south
     points, _ = plane.point((east - 1j * south).ravel())
     lat, lon, _ = lla_from_ecef(points)
     middle = grid.west_deg + 0.5 * grid.columns * grid.cell_lon_deg
@@ -206,10 +200,9 @@ def _on_plane(
     h, w = covered.shape
     inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
     taken = pooled.reshape(CHANNELS, -1)[:, np.where(inside, row * w + column, 0)] * inside
-    turn = np.exp(-1j * np.deg2rad(off_deg) * np.sin(lat))  # meridians converge
-    for first, order in ((2, 2), (4, 4)):
-        pair = (taken[first] + 1j * taken[first + 1]) * turn**order
-        taken[first], taken[first + 1] = pair.real, pair.imag
+    turn = np.exp(-2j * np.deg2rad(off_deg) * np.sin(lat))  # meridians converge
+    pair = (taken[2] + 1j * taken[3]) * turn
+    taken[2], taken[3] = pair.real, pair.imag
     cells = taken.reshape(CHANNELS, SIZE, 2, SIZE, 2).mean(axis=(2, 4))
     return np.asarray(cells * WEIGHTS[:, None, None], np.float32)
 
