@@ -21,7 +21,8 @@ from flightsw.errors import InputError, VinsatError
 from flightsw.files import read_bytes, write_together
 from flightsw.runtime.frame_times import FrameFile, read_frame_times
 from flightsw.runtime.tables import ObservationRow, write_observations
-from flightsw.vision.finder import Detections, FrameResult, FrameStatus, find_landmarks
+from flightsw.vision.detections import Detections
+from flightsw.vision.finder import FrameResult, FrameStatus, find_landmarks
 from flightsw.vision.models import Models, load_models
 from flightsw.vision.preprocess import check_camera
 

@@ -43,9 +43,7 @@ class Support:
     correlation: float
 
 
-def improve(
-    features: FrameFeatures, rough: Pose, reference: ReferenceMap, *, prior: Prior = Prior()
-) -> Support | None:
+def improve(features: FrameFeatures, rough: Pose, reference: ReferenceMap, *, prior: Prior) -> Support | None:
     """Return the pose that blocks of the frame agree on near a rough one, or None."""
     ground = _ground_cells(rough, reference.grid)
     if ground is None:
@@ -70,16 +68,17 @@ def _fitted(
     shifts: BlockShifts,
     good: NDArray[np.int64],
     agrees: NDArray[np.int64],
-    ground: Floats,
+    ground: Array,
     top: int,
     rough: Pose,
     grid: MapGrid,
     prior: Prior,
 ) -> Support | None:
-    at = shifts.at + (top, 0)
+    """Return the pose fitted to the good blocks, from those that agree; None with too few."""
+    at = shifts.at + np.array([top, 0.0])
     uv_px = (at[:, ::-1] + 0.5) * STEP
     p_ecef = _map_points(ground, at + shifts.moved, grid)
-    seen = np.isfinite(p_ecef).all(axis=1)
+    seen = np.asarray(np.isfinite(p_ecef).all(axis=1))
     good, agrees = good[seen[good]], agrees[seen[agrees]]
     if len(agrees) < FEWEST_BLOCKS:
         return None
@@ -115,7 +114,7 @@ def _consensus(shifts: BlockShifts, good: NDArray[np.int64]) -> NDArray[np.bool_
     return np.asarray(miss[votes.argmax()] < VOTE_RADIUS)
 
 
-def _ground_cells(pose: Pose, grid: MapGrid) -> Floats | None:
+def _ground_cells(pose: Pose, grid: MapGrid) -> Array | None:
     """Return the map rows and columns (n, m, 2) under nodes every NODE cells; None off the map.
 
     Nodes run from REACH cells before the frame's first cell to REACH beyond its last.
@@ -137,7 +136,7 @@ def _ground_cells(pose: Pose, grid: MapGrid) -> Floats | None:
     return np.stack([row, column], axis=1).reshape(*u.shape, 2)
 
 
-def _window(ground: Floats, reference: ReferenceMap, top: int) -> Floats:
+def _window(ground: Array, reference: ReferenceMap, top: int) -> Floats:
     """Return the map's features in the frame's axes (3, H, W): the blocks and REACH around them."""
     height = MODEL_CAMERA.height_px // STEP - 2 * top
     row0, column0 = top - REACH, -REACH
@@ -161,7 +160,7 @@ def _window(ground: Floats, reference: ReferenceMap, top: int) -> Floats:
     return np.stack([taken[..., 0], pair.real, pair.imag])
 
 
-def _interpolated(ground: Floats, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Array:
+def _interpolated(ground: Array, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Array:
     """Return the map's rows and columns under frame cells (R, C, 2), linear between nodes."""
     out = ground
     for at in (rows, columns):
@@ -172,7 +171,7 @@ def _interpolated(ground: Floats, rows: NDArray[np.int64], columns: NDArray[np.i
     return out
 
 
-def _map_points(ground: Floats, at: Array, grid: MapGrid) -> Array:
+def _map_points(ground: Array, at: Array, grid: MapGrid) -> Array:
     """Return the ground points (B, 3), m, under fractional frame cells (B, 2) row, column."""
     where = (at + REACH + NODE) / NODE
     index = np.clip(np.floor(where).astype(np.int64), 0, np.array(ground.shape[:2]) - 2)

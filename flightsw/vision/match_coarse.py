@@ -19,16 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla, lla_from_ecef
-from flightsw.vision.features import Floats, Mask, box_sum, grey_from_rgb, local_features
-from flightsw.vision.fit import Pose
-from flightsw.vision.maps import FEATURE_STEP, ReferenceMap
 from flightsw.vision.cloud import cloudy
+from flightsw.vision.features import Floats, Mask, box_sum, grey_from_rgb, local_features
+from flightsw.vision.fit import Pose, rotation_from_vector
+from flightsw.vision.maps import FEATURE_STEP, ReferenceMap
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
 from flightsw.vision.resample import block_mean
 from flightsw.vision.similarity import Plane, level_poses
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex64]
+Direction = tuple[float, float, float]
 
 STEP = 4  # model px a feature cell: about 2.4 km, a map's own cell
 POOL = 7  # feature cells a coarse cell: 17 km from 550 km
@@ -39,6 +40,7 @@ REACH = 20  # coarse cells: of a turned frame, from its middle
 WEIGHTS = np.sqrt(np.array([0.7, 0.7, 1.0, 1.0], np.float32))  # of the channels below
 ENERGY_FLOOR = 3.0
 MAP_POOL = 3  # map cells, 7 km
+STRAIGHT_DOWN: Direction = (0.0, 0.0, 1.0)
 CHANNELS = 4  # contrast, energy, cos 2t, sin 2t
 
 
@@ -76,7 +78,7 @@ def frame_features(frame: ModelFrame) -> FrameFeatures:
 def make_bank(reference: ReferenceMap) -> Bank:
     """Return a map's bank: 3 MB, 0.1 s."""
     grid = reference.grid
-    pooled, covered = _pooled_map(reference)
+    pooled = _pooled_map(reference)
     middle_lat = grid.north_deg - 0.5 * grid.rows * grid.cell_lat_deg
     middle_lon = grid.west_deg + 0.5 * grid.columns * grid.cell_lon_deg
     plane = Plane.about(ecef_from_lla(np.deg2rad(middle_lat), np.deg2rad(middle_lon))[None])
@@ -84,27 +86,36 @@ def make_bank(reference: ReferenceMap) -> Bank:
     inverse = np.empty((len(ALTITUDES), SIZE, SIZE), np.float32)
     disk = np.fft.rfft2(_disk())
     for k, altitude in enumerate(ALTITUDES):
-        channels = _on_plane(pooled, covered, reference, plane, coarse_cell(altitude))
+        channels = _on_plane(pooled, reference, plane, coarse_cell(altitude))
         spectrum[k] = np.fft.rfft2(channels)
         energy = np.fft.irfft2(np.fft.rfft2(np.square(channels).sum(axis=0)) * np.conj(disk))
         inverse[k] = 1.0 / np.sqrt(np.maximum(energy, 0.0) + ENERGY_FLOOR * energy.mean() + 1e-6)
     return Bank(plane, spectrum, inverse)
 
 
-def coarse_search(features: FrameFeatures, bank: Bank, *, count: int) -> tuple[list[Pose], Array]:
-    """Return level poses on a map, likeliest first, and their scores (M,)."""
-    turned = _turned(features)
+def turned_spectrum(features: FrameFeatures, down_cam: Direction = STRAIGHT_DOWN) -> Complex:
+    """Return the spectra of a frame at every yaw (36, 4, 108, 55): made once, for all maps.
+
+    down_cam : the nadir's direction in the camera's axes.
+    """
+    turned = _turned(features, down_cam)
     norm = np.sqrt(np.square(turned).sum(axis=(1, 2, 3)))
-    spectrum = np.conj(np.fft.fft(np.fft.rfft(turned, SIZE), SIZE, axis=2))
-    spectrum *= (1.0 / np.maximum(norm, 1e-6)).astype(np.float32)[:, None, None, None]
-    score = np.empty((YAWS, len(ALTITUDES), SIZE, SIZE), np.float32)
+    turned *= (1.0 / np.maximum(norm, 1e-6)).astype(np.float32)[:, None, None, None]
+    return np.asarray(np.conj(np.fft.fft(np.fft.rfft(turned, SIZE), SIZE, axis=2)))
+
+
+def coarse_search(
+    spectrum: Complex, bank: Bank, *, count: int, down_cam: Direction = STRAIGHT_DOWN
+) -> tuple[list[Pose], Array]:
+    """Return poses on a map, likeliest first, and their scores (M,); of `turned_spectrum`."""
+    score = np.empty((len(ALTITUDES), YAWS, SIZE, SIZE), np.float32)
     for k in range(len(ALTITUDES)):
         product = spectrum[:, 0] * bank.spectrum[k, 0]
         for channel in range(1, CHANNELS):
             product += spectrum[:, channel] * bank.spectrum[k, channel]
-        score[:, k] = np.fft.irfft2(product)
-        score[:, k] *= bank.inverse[k]
-    return _peaks(score, bank.plane, count)
+        score[k] = np.fft.irfft2(product)
+        score[k] *= bank.inverse[k]
+    return _peaks(score, bank.plane, count, down_cam)
 
 
 def coarse_cell(altitude: float) -> float:
@@ -112,14 +123,14 @@ def coarse_cell(altitude: float) -> float:
     return POOL * STEP * altitude / MODEL_CAMERA.fx_px
 
 
-def _peaks(score: Floats, plane: Plane, count: int) -> tuple[list[Pose], Array]:
-    """Return the poses of the best scores, each place (within two cells) once."""
-    best = score.reshape(YAWS * len(ALTITUDES), -1).argmax(axis=0)  # for every shift
-    top = np.take_along_axis(score.reshape(len(score) * len(ALTITUDES), -1), best[None], axis=0)[0]
-    nadir, height, yaw, values = [], [], [], []
+def _peaks(score: Floats, plane: Plane, count: int, down_cam: Direction) -> tuple[list[Pose], Array]:
+    """Return the poses of the best scores (7, 36, 108, 108), each place (within 2.5 cells) once."""
+    top = score.max(axis=(0, 1)).ravel()
+    nadir: list[complex] = []
+    height, yaw, values = [], [], []
     for index in np.argsort(-top, kind="stable")[: 40 * count]:
         row, column = np.divmod(int(index), SIZE)
-        psi, k = np.divmod(int(best[index]), len(ALTITUDES))
+        k, psi = np.divmod(int(score[:, :, row, column].argmax()), YAWS)
         cell = coarse_cell(ALTITUDES[k])
         # The template's middle lies REACH cells from its corner; the plane's is cell SIZE / 2.
         shift = [(at + REACH) % SIZE - SIZE // 2 for at in (row, column)]
@@ -132,26 +143,37 @@ def _peaks(score: Floats, plane: Plane, count: int) -> tuple[list[Pose], Array]:
         values.append(float(top[index]))
         if len(nadir) == count:
             break
-    # similarity counts yaw towards the north, this module towards the south
-    turn = np.exp(-1j * np.array(yaw))
-    r_ecef, cam_from_ecef = level_poses(plane, np.array(nadir), np.array(height), turn)
-    return [Pose(r, c) for r, c in zip(r_ecef, cam_from_ecef)], np.array(values)
+    turn = np.exp(-1j * np.array(yaw))  # similarity counts towards the north, this module to the south
+    r_ecef, level = level_poses(plane, np.array(nadir), np.array(height), turn)
+    cam_from_level = _cam_from_level(down_cam)
+    return [Pose(r, cam_from_level @ c) for r, c in zip(r_ecef, level)], np.array(values)
 
 
-@functools.cache
-def _samples() -> tuple[NDArray[np.int64], Mask]:
+def _cam_from_level(down_cam: Direction) -> Array:
+    """Return the smallest rotation that takes the optical axis of a level camera to the nadir's."""
+    axis = np.cross((0.0, 0.0, 1.0), down_cam)
+    sine = float(np.linalg.norm(axis))
+    if sine < 1e-9:
+        return np.eye(3)
+    return np.asarray(rotation_from_vector((axis * (np.arcsin(min(sine, 1.0)) / sine))[None])[0])
+
+
+@functools.lru_cache(maxsize=2)
+def _samples(down_cam: Direction) -> tuple[NDArray[np.int64], Mask]:
     """Return the feature cell that every cell of every turned frame takes, and whether it is inside."""
-    at = np.arange(-REACH, REACH + 1.0) * POOL
-    column, row = np.meshgrid(at, at)
-    w = (column + 1j * row)[None] * np.exp(-1j * 2.0 * np.pi * np.arange(YAWS) / YAWS)[:, None, None]
+    at = np.arange(-REACH, REACH + 1.0) * POOL * STEP / MODEL_CAMERA.fx_px
+    x, y = np.meshgrid(at, at)
+    w = (x + 1j * y)[None] * np.exp(-1j * 2.0 * np.pi * np.arange(YAWS) / YAWS)[:, None, None]
+    rays = np.stack([w.real, w.imag, np.ones_like(w.real)], axis=-1) @ _cam_from_level(down_cam).T
+    u, v = (MODEL_CAMERA.fx_px * rays[..., k] / np.maximum(rays[..., 2], 0.1) for k in (0, 1))
     height, width = MODEL_CAMERA.height_px // STEP, MODEL_CAMERA.width_px // STEP
-    x = np.rint(w.real + 0.5 * width - 0.5).astype(np.int64)
-    y = np.rint(w.imag + 0.5 * height - 0.5).astype(np.int64)
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return np.where(inside, y * width + x, 0), inside
+    column = np.floor((u + MODEL_CAMERA.cx_px) / STEP).astype(np.int64)
+    row = np.floor((v + MODEL_CAMERA.cy_px) / STEP).astype(np.int64)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    return np.where(inside, row * width + column, 0), inside
 
 
-def _turned(features: FrameFeatures) -> Floats:
+def _turned(features: FrameFeatures, down_cam: Direction) -> Floats:
     """Return the pooled channels of the frame at every yaw, (36, 4, 41, 41)."""
     usable = features.usable.astype(np.float64)
     channels = _channels(features.planes)
@@ -160,7 +182,7 @@ def _turned(features: FrameFeatures) -> Floats:
     pooled = np.stack([box_sum(plane.astype(np.float64), POOL // 2) / area for plane in channels])
     # A cell with little in it (clouds, the border) says little.
     pooled *= box_sum(usable, POOL // 2) > 0.3 * area
-    index, inside = _samples()
+    index, inside = _samples(down_cam)
     taken = pooled.reshape(CHANNELS, -1)[:, index].transpose(1, 0, 2, 3) * inside[:, None]
     psi = 2.0 * np.pi * np.arange(YAWS)[:, None, None] / YAWS
     pair = (taken[:, 2] + 1j * taken[:, 3]) * np.exp(2j * psi)
@@ -174,19 +196,17 @@ def _channels(planes: Floats) -> Floats:
     return np.stack([contrast, np.hypot(cosine, sine), cosine, sine])
 
 
-def _pooled_map(reference: ReferenceMap) -> tuple[Floats, Floats]:
-    """Return a map's channels over MAP_POOL x MAP_POOL cells (4, h, w), and 1 where there is map."""
+def _pooled_map(reference: ReferenceMap) -> Floats:
+    """Return a map's channels over MAP_POOL x MAP_POOL cells (4, h, w)."""
     rows, columns = (n // MAP_POOL * MAP_POOL for n in reference.land.shape)
     planes = reference.features[:rows, :columns].transpose(2, 0, 1).astype(np.float32) * FEATURE_STEP
     channels = _channels(planes)
     channels[1] -= channels[1].mean()
     shape = (CHANNELS, rows // MAP_POOL, MAP_POOL, columns // MAP_POOL, MAP_POOL)
-    return channels.reshape(shape).mean(axis=(2, 4)), np.ones((shape[1], shape[3]), np.float32)
+    return np.asarray(channels.reshape(shape).mean(axis=(2, 4)))
 
 
-def _on_plane(
-    pooled: Floats, covered: Floats, reference: ReferenceMap, plane: Plane, cell: float
-) -> Floats:
+def _on_plane(pooled: Floats, reference: ReferenceMap, plane: Plane, cell: float) -> Floats:
     """Return the weighted channels (4, 108, 108) on the plane, rows to the south, cells of `cell` m."""
     grid = reference.grid
     sub = (np.arange(2 * SIZE) - SIZE + 0.5) / 2.0 * cell  # two samples a cell and axis
@@ -197,7 +217,7 @@ def _on_plane(
     off_deg = (np.rad2deg(lon) - middle + 180.0) % 360.0 - 180.0
     column = np.floor((off_deg + middle - grid.west_deg) / grid.cell_lon_deg / MAP_POOL).astype(np.int64)
     row = np.floor((grid.north_deg - np.rad2deg(lat)) / grid.cell_lat_deg / MAP_POOL).astype(np.int64)
-    h, w = covered.shape
+    h, w = pooled.shape[1:]
     inside = (row >= 0) & (row < h) & (column >= 0) & (column < w)
     taken = pooled.reshape(CHANNELS, -1)[:, np.where(inside, row * w + column, 0)] * inside
     turn = np.exp(-2j * np.deg2rad(off_deg) * np.sin(lat))  # meridians converge
@@ -209,7 +229,7 @@ def _on_plane(
 
 def _disk() -> Floats:
     """Return the area a frame covers, averaged over yaws, as a template of coarse cells."""
-    _, inside = _samples()
+    _, inside = _samples(STRAIGHT_DOWN)
     out = np.zeros((SIZE, SIZE), np.float32)
     size = 2 * REACH + 1
     out[:size, :size] = inside.mean(axis=0)

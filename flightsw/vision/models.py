@@ -15,9 +15,11 @@ from flightsw.vision import manifest as mf
 from flightsw.vision.catalog import Catalog, read_catalog
 from flightsw.vision.landmarks import HEAT_SHAPE
 from flightsw.vision.maps import ReferenceMap, read_map
+from flightsw.vision.match_coarse import Bank, make_bank
 from flightsw.vision.session import Session
 
 HELD = 2  # regions in memory at a time
+HELD_BANKS = 12  # places ready to be searched, 1.7 MB each
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Models:
     classifier: Session | None
     threads: int = 1
     _held: "OrderedDict[str, RegionModels]" = field(default_factory=OrderedDict)
+    _banks: "OrderedDict[str, Bank]" = field(default_factory=OrderedDict)
 
     def region(self, region_id: str) -> RegionModels:
         """Return a region's models, from memory or from disk (checked again)."""
@@ -50,6 +53,16 @@ class Models:
         entry = next(place for place in self.manifest.region if place.id == region_id)
         self._held[region_id] = _load_region(self.folder, entry, self.threads)
         return self._held[region_id]
+
+    def bank(self, place: RegionModels) -> Bank:
+        """Return a place's map made ready for the coarse search, from memory or made now."""
+        if place.entry.id in self._banks:
+            self._banks.move_to_end(place.entry.id)
+        else:
+            while len(self._banks) >= HELD_BANKS:
+                self._banks.popitem(last=False)
+            self._banks[place.entry.id] = make_bank(place.reference)
+        return self._banks[place.entry.id]
 
 
 def load_models(folder: Path, *, threads: int = 1) -> Models:
