@@ -29,6 +29,7 @@ from flightsw.vision.pose import GateOptions, propose_poses
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, decode_model_frame
 from flightsw.vision.regions import classify, likely_regions
 from flightsw.vision.settle import Verdict, mounting_of, settle
+from flightsw.vision.track import Expectation, follow, maps_in_view
 
 Array = NDArray[np.float64]
 
@@ -104,9 +105,23 @@ def search_frame(
     if refusal is not None:
         return FrameResult(FrameStatus[refusal.name])
     looker = _Looker(models, FrameSearch(frame, mounting_of(camera)), finders)
+    return _first_accepted(models, looker, _regions(models, frame, finders), camera)
+
+
+def track_frame(models: Models, frame: ModelFrame, camera: Camera, expected: Expectation) -> FrameResult:
+    """Return the landmarks of a frame whose pose is roughly known, on any map in view."""
+    refusal = quick_refusal(frame)
+    if refusal is not None:
+        return FrameResult(FrameStatus[refusal.name])
+    looker = _Looker(models, FrameSearch(frame, mounting_of(camera)), (Finder.TRACKING,), expected)
+    return _first_accepted(models, looker, maps_in_view(models.manifest.region, expected.pose), camera)
+
+
+def _first_accepted(models: Models, looker: "_Looker", regions: list[str], camera: Camera) -> FrameResult:
+    """Return what the first region with an accepted pose gives, else the best failure."""
     best = FrameResult(FrameStatus.ELSEWHERE)
     tried: tuple[str, ...] = ()
-    for region_id in _regions(models, frame, finders):
+    for region_id in regions:
         tried = (*tried, region_id)
         here = looker.look(models.region(region_id))
         if here.verdict is not None and here.verdict.alignment is not None:
@@ -114,10 +129,11 @@ def search_frame(
             pose, score = here.verdict.alignment.pose, here.verdict.score
             return FrameResult(FrameStatus.FIX, tried, here.support, score, pose, here.finder, found)
         score = None if here.verdict is None else here.verdict.score
+        status = _further(best.status, here.status)
         if best.score is None or (score is not None and score.contrast > best.score.contrast):
-            best = FrameResult(_further(best.status, here.status), tried, here.support, score)
+            best = FrameResult(status, tried, here.support, score)
         else:
-            best = FrameResult(_further(best.status, here.status), tried, best.inliers, best.score)
+            best = FrameResult(status, tried, best.inliers, best.score)
     return best
 
 
@@ -135,8 +151,14 @@ class Look:
 class _Looker:
     """One frame, looked at by one region after the other; keeps what detectors have seen."""
 
-    def __init__(self, models: Models, search: FrameSearch, finders: tuple[Finder, ...]) -> None:
-        self._models, self._search, self._finders = models, search, finders
+    def __init__(
+        self,
+        models: Models,
+        search: FrameSearch,
+        finders: tuple[Finder, ...],
+        expected: Expectation | None = None,
+    ) -> None:
+        self._models, self._search, self._finders, self._expected = models, search, finders, expected
         self.seen: list[tuple[RegionModels, Candidates]] = []
 
     def look(self, place: RegionModels) -> Look:
@@ -155,6 +177,11 @@ class _Looker:
         if finder is Finder.MATCH:
             bank = self._models.bank(place)
             return [(one.pose, one.blocks) for one in match_place(self._search, bank, place.reference)]
+        if finder is Finder.TRACKING:
+            assert self._expected is not None
+            search = self._search
+            near = follow(search.features, self._expected, place.reference, search.mounting)
+            return [(one.pose, one.blocks) for one in near]
         if place.detector is None:
             return []
         assert place.entry.detector is not None
