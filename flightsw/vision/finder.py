@@ -59,7 +59,7 @@ class Finder(Enum):
     TRACKING = "the predicted pose"
 
 
-ALL_FINDERS = (Finder.MATCH, Finder.LANDMARKS)
+ALL_FINDERS = (Finder.TRACKING, Finder.MATCH, Finder.LANDMARKS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,42 +88,52 @@ def find_landmarks(
     *,
     file: object = "",
     finders: tuple[Finder, ...] = ALL_FINDERS,
+    expected: Expectation | None = None,
 ) -> FrameResult:
     """Return the landmarks of a JPEG taken by `camera`. A bad JPEG is a result, not an error."""
     try:
         frame = decode_model_frame(jpeg, camera, file=file)
     except InputError as error:
         return FrameResult(FrameStatus.UNREADABLE, detail=error.problem)
-    return search_frame(models, frame, camera, finders=finders)
+    return search_frame(models, frame, camera, finders=finders, expected=expected)
 
 
 def search_frame(
-    models: Models, frame: ModelFrame, camera: Camera, *, finders: tuple[Finder, ...] = ALL_FINDERS
+    models: Models,
+    frame: ModelFrame,
+    camera: Camera,
+    *,
+    finders: tuple[Finder, ...] = ALL_FINDERS,
+    expected: Expectation | None = None,
 ) -> FrameResult:
-    """Return the landmarks of a model frame; pixels are given for `camera`."""
+    """Return the landmarks of a model frame; pixels are given for `camera`.
+
+    expected : where it should have been taken, if that is known: the maps in view there are
+    tried first. With `finders` of TRACKING alone nothing else is.
+    """
     refusal = quick_refusal(frame)
     if refusal is not None:
         return FrameResult(FrameStatus[refusal.name])
-    looker = _Looker(models, FrameSearch(frame, mounting_of(camera)), finders)
-    return _first_accepted(models, looker, _regions(models, frame, finders), camera)
+    looker = _Looker(models, FrameSearch(frame, mounting_of(camera)), expected)
+    result = FrameResult(FrameStatus.ELSEWHERE)
+    if expected is not None and Finder.TRACKING in finders:
+        near = maps_in_view(models.manifest.region, expected.pose)
+        result = _first_accepted(models, looker, near, (Finder.TRACKING,), camera)
+    lost = tuple(finder for finder in finders if finder is not Finder.TRACKING)
+    if result.detections is not None or not lost:
+        return result
+    return _first_accepted(models, looker, _regions(models, frame, lost), lost, camera)
 
 
-def track_frame(models: Models, frame: ModelFrame, camera: Camera, expected: Expectation) -> FrameResult:
-    """Return the landmarks of a frame whose pose is roughly known, on any map in view."""
-    refusal = quick_refusal(frame)
-    if refusal is not None:
-        return FrameResult(FrameStatus[refusal.name])
-    looker = _Looker(models, FrameSearch(frame, mounting_of(camera)), (Finder.TRACKING,), expected)
-    return _first_accepted(models, looker, maps_in_view(models.manifest.region, expected.pose), camera)
-
-
-def _first_accepted(models: Models, looker: "_Looker", regions: list[str], camera: Camera) -> FrameResult:
+def _first_accepted(
+    models: Models, looker: "_Looker", regions: list[str], finders: tuple[Finder, ...], camera: Camera
+) -> FrameResult:
     """Return what the first region with an accepted pose gives, else the best failure."""
     best = FrameResult(FrameStatus.ELSEWHERE)
     tried: tuple[str, ...] = ()
     for region_id in regions:
         tried = (*tried, region_id)
-        here = looker.look(models.region(region_id))
+        here = looker.look(models.region(region_id), finders)
         if here.verdict is not None and here.verdict.alignment is not None:
             found = detections_of(here.region, here.verdict.alignment, looker.seen, camera)
             pose, score = here.verdict.alignment.pose, here.verdict.score
@@ -151,20 +161,14 @@ class Look:
 class _Looker:
     """One frame, looked at by one region after the other; keeps what detectors have seen."""
 
-    def __init__(
-        self,
-        models: Models,
-        search: FrameSearch,
-        finders: tuple[Finder, ...],
-        expected: Expectation | None = None,
-    ) -> None:
-        self._models, self._search, self._finders, self._expected = models, search, finders, expected
+    def __init__(self, models: Models, search: FrameSearch, expected: Expectation | None) -> None:
+        self._models, self._search, self._expected = models, search, expected
         self.seen: list[tuple[RegionModels, Candidates]] = []
 
-    def look(self, place: RegionModels) -> Look:
+    def look(self, place: RegionModels, finders: tuple[Finder, ...]) -> Look:
         """Return the first accepted pose of a region's finders, or the last that was refused."""
         best = Look(place, FrameStatus.NO_POSE)
-        for finder in self._finders:
+        for finder in finders:
             for pose, support in self._proposals(finder, place):
                 verdict = self._settle(place, finder, pose)
                 if verdict.alignment is not None:
@@ -175,17 +179,17 @@ class _Looker:
 
     def _proposals(self, finder: Finder, place: RegionModels) -> list[tuple[Pose, int]]:
         if finder is Finder.MATCH:
-            bank = self._models.bank(place)
+            bank = self._models.bank(place.entry.id)
             return [(one.pose, one.blocks) for one in match_place(self._search, bank, place.reference)]
         if finder is Finder.TRACKING:
             assert self._expected is not None
             search = self._search
             near = follow(search.features, self._expected, place.reference, search.mounting)
             return [(one.pose, one.blocks) for one in near]
-        if place.detector is None:
+        if place.entry.detector is None:
             return []
-        assert place.entry.detector is not None
-        seen = detect(place.detector, self._search.frame, threshold=place.entry.detector.threshold)
+        network = self._models.detector(place.entry.id)
+        seen = detect(network, self._search.frame, threshold=place.entry.detector.threshold)
         self.seen.append((place, seen))
         points = place.catalog.p_ecef[seen.label]
         options = GateOptions(min_inliers=self._models.manifest.accept.min_inliers)

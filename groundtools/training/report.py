@@ -118,8 +118,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _network(models: Models, region: str) -> Network:
-    session: Session | None = models.region(region).detector
-    assert session is not None
+    session: Session = models.detector(region)
 
     def run(x: Floats) -> tuple[Floats, Floats]:
         heat, offset = session.run(x)
