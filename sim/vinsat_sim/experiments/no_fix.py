@@ -109,7 +109,7 @@ def _frame(index: int, towards: Array, imageries: list[Imagery]) -> bytes:
             clouds = cloud_field(int(rng.integers(2**31)), cover=OVERCAST)
             view = replace(view, scene=replace(view.scene, clouds=clouds))
             break
-        if _is_elsewhere(view, towards) and _matches(_kind(index), _land_share(view, imagery)):
+        if _is_elsewhere(view, towards) and _matches(_kind(index), _land_below(view, imagery)):
             break
     pixels = render_frame(
         view.scene, REFERENCE_CAMERA, view.r_ecef, view.cam_from_ecef, view.sun_ecef, seed=view.seed
@@ -130,10 +130,16 @@ def _towards_landmarks(models: Models) -> Array:
     return np.asarray(p / np.linalg.norm(p, axis=1, keepdims=True))
 
 
-def _land_share(view: View, imagery: Imagery) -> float:
+def _land_below(view: View, imagery: Imagery) -> float:
     """Return the share of land within about half a frame of the point below."""
     lat, lon, _ = lla_from_ecef(view.r_ecef)
-    x, y = np.asarray(pixel_from_lonlat(lon, lat, level=LEVEL)).astype(int)
+    return land_share(float(np.rad2deg(lat)), float(np.rad2deg(lon)), imagery)
+
+
+def land_share(lat_deg: float, lon_deg: float, imagery: Imagery) -> float:
+    """Return the share of land within about half a frame of a place."""
+    lat, lon = np.deg2rad(lat_deg), np.deg2rad(lon_deg)
+    x, y = np.asarray(pixel_from_lonlat(lon, lat, level=LEVEL)).reshape(-1).astype(int)
     half = int(HALF_FRAME_M / metres_per_pixel(lat, LEVEL))
     return float(np.mean(imagery.land(x - half, y - half, x + half, y + half, level=LEVEL)) / 255.0)
 
