@@ -1,7 +1,7 @@
 """A proposed pose drawn tight: the frame's blocks find their own places on the map.
 
 A proposal is right to some cells at best. The frame is laid on the map by it, every block
-of 24 x 24 cells (58 km) is shifted until it correlates best (`flightsw.vision.blocks`), and
+of 16 x 16 cells (38 km) is shifted until it correlates best (`flightsw.vision.blocks`), and
 the pose is fitted to all blocks that agree; then once more from there. Blocks are cells of
 the map's own lattice, so those of the last round are observations too: `Patches`.
 """
@@ -23,7 +23,7 @@ Mask = NDArray[np.bool_]
 
 REACHES = (4, 2)  # cells a block is moved, round by round
 LEAST_USABLE = 0.4  # of a block's cells
-LEAST_CORRELATION = 0.15  # of a block with the map, haze and thin cloud included: the fit decides
+LEAST_CORRELATION = 0.2  # of a block with the map, haze and thin cloud included: the fit decides
 FEWEST_BLOCKS = 6
 RADII_PX = (12.0, 6.0, 4.0, 3.0)  # inlier radius of each fitting step, model px
 PIXEL_SIGMA = 1.0  # model px, of a block in the fit

@@ -18,7 +18,7 @@ from flightsw.vision.features import Floats, Mask
 
 Array = NDArray[np.float64]
 
-BLOCK = 24  # cells of 2.4 km: 58 km
+BLOCK = 16  # cells of 2.4 km: 38 km
 INDEPENDENT = 1.0  # of a block's usable cells
 LEAST_SIGMA = 0.05  # cells
 

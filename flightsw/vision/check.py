@@ -35,7 +35,7 @@ NODE = 8  # cells between exactly projected ones; between them linear (error 0.0
 NEAR = 2  # cells, 4.8 km
 RING = (10, 16)  # cells, 24 and 38 km
 MARGIN = 16  # cells of map kept around the view, for the shifts
-LATTICE = 24  # cells: views begin at multiples, so that blocks are cells of the map's own lattice
+LATTICE = 16  # cells: views begin at multiples, so that blocks are cells of the map's own lattice
 COARSE_BELOW = 750e3  # m of altitude: there 4 model px are about a cell, above it 2
 FEWEST_CELLS = 2000  # 11,500 km^2
 

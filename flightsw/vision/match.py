@@ -21,8 +21,8 @@ from flightsw.vision.preprocess import ModelFrame
 from flightsw.vision.settle import Mounting
 
 CANDIDATES = 5  # of the coarse search, looked at by blocks
-LEAST_CORRELATION = 1.8  # sum over the agreeing blocks; by chance 1.9 in 500 looks
-CERTAIN_CORRELATION = 4.0  # candidates after such a one are not looked at
+LEAST_CORRELATION = 2.5  # sum over the agreeing blocks; chance reaches 3.1 in 300 looks
+CERTAIN_CORRELATION = 6.0  # candidates after such a one are not looked at
 PIXEL_SIGMA = 2.0  # model px, of a block before the pose is drawn tight
 
 

@@ -2,7 +2,7 @@
 
 A rough pose (of the coarse search: 5 deg of yaw, 5 % of scale, 10 km; of a prediction:
 tens of km) lays the map under the frame: the map's features are looked up at the frame's
-own cells and their directions turned into the frame's axes. 72 blocks of the frame then
+own cells and their directions turned into the frame's axes. 180 blocks of the frame then
 look for their places within `REACH` cells (`flightsw.vision.blocks`). Pairs of blocks vote
 for the similarity that moves all of them (tilt bends it: the radius allows for that), and
 the pose is fitted to those that agree. What agrees by chance is for the dense check.
@@ -25,10 +25,10 @@ Array = NDArray[np.float64]
 REACH = 12  # cells, 30 km
 TOP = HEIGHT % BLOCK // 2  # cells above the first row of blocks
 LEAST_USABLE = 0.4  # of a block's cells
-LEAST_CORRELATION = 0.14
+LEAST_CORRELATION = 0.2
 VOTE_RADIUS = 3.0  # cells
 FEWEST_BLOCKS = 5  # that agree with a fitted pose
-MOST_VOTERS = 40  # blocks that make pairs
+MOST_VOTERS = 60  # blocks that make pairs
 RADII_PX = (24.0, 16.0, 10.0, 8.0, 8.0)  # model px, step by step
 
 

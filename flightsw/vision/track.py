@@ -31,8 +31,8 @@ SIGMAS = 3.0
 YAWS_DEG = (0.0, -3.0, 3.0)
 PLACES = 2  # of the correlation, looked at by blocks
 APART = 4  # cells between them
-LEAST_CORRELATION = 1.0  # sum over the agreeing blocks; lower than for lost: less was searched
-CERTAIN_CORRELATION = 4.0
+LEAST_CORRELATION = 1.6  # sum over the agreeing blocks; lower than for lost: less was searched
+CERTAIN_CORRELATION = 6.0
 PIXEL_SIGMA = 2.0  # model px, of a block before the pose is drawn tight
 MOST_MAPS = 2
 
