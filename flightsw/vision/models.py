@@ -39,12 +39,15 @@ class RegionModels:
 
 @dataclass(slots=True)
 class Models:
-    """A checked models folder. `classifier` None: every region with a detector is tried."""
+    """A checked models folder. `classifier` None: every place is tried; most_banks : maps held
+    ready to be searched.
+    """
 
     folder: Path
     manifest: mf.Manifest
     classifier: Session | None
     threads: int = 1
+    most_banks: int = HELD_BANKS
     _held: "OrderedDict[str, RegionModels]" = field(default_factory=OrderedDict)
     _banks: "OrderedDict[str, Bank]" = field(default_factory=OrderedDict)
     _detectors: "OrderedDict[str, Session]" = field(default_factory=OrderedDict)

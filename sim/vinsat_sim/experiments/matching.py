@@ -131,7 +131,9 @@ def share(hits: int, trials: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Many frames: how many, how many fixable, of these fixed, how many wrong, errors (full px)."""
+    """Many frames: how many, how many fixable, of these fixed right, wrong ones, errors (full px);
+    right : fixed right of all.
+    """
 
     frames: int
     fixable: int
@@ -139,16 +141,22 @@ class Tally:
     wrong: int
     median_px: float
     p99_px: float
+    right: int = 0
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Wilson's of the fix rate."""
+        """Wilson's of `rate`."""
         return wilson_interval(self.fixed, self.fixable)
 
     @property
     def rate(self) -> float:
         """Fixed of the fixable."""
         return share(self.fixed, self.fixable)
+
+    @property
+    def overall(self) -> float:
+        """Fixed of all frames."""
+        return share(self.right, self.frames)
 
 
 def tally(judged: list[Judged]) -> Tally:
@@ -162,6 +170,7 @@ def tally(judged: list[Judged]) -> Tally:
         sum(one.wrong for one in judged),
         float(np.median(errors)) if some else float("nan"),
         float(np.quantile(errors, 0.99)) if some else float("nan"),
+        sum(one.fixed and not one.wrong for one in judged),
     )
 
 

@@ -19,6 +19,7 @@ from groundtools.imagery import Imagery, open_imagery
 from groundtools.imagery.shared import shared_data_dir
 from groundtools.landmarks.maps import Bounds
 from groundtools.registry import Check, Reproduction, Scale, at_least, at_most, noted
+from groundtools.statistics import wilson_interval
 from vinsat_sim.experiments.matching import Judged, Tally, is_fixable, judge, models_of, shoot, tally
 from vinsat_sim.views import ViewSampler
 
@@ -67,17 +68,17 @@ def run(scale: Scale) -> tuple[Check, ...]:
 
 def checks(found: dict[str, Tally]) -> tuple[Check, ...]:
     """Return the checks of every pair of imageries."""
-    asked = {
-        "tiles_to_landsat": LANDSAT_RATE,
-        "tiles_to_embedded": OTHER_RATE,
-        "embedded_to_tiles": OTHER_RATE,
-    }
     out: list[Check] = [at_most("wrong_fixes_in_all", sum(one.wrong for one in found.values()), 0)]
     for name, one in found.items():
-        if name in asked:
-            out.append(at_least(f"{name}_fix_rate", one.rate, asked[name], interval=one.interval))
+        if name == "tiles_to_landsat":  # one small scene: the rate is of all its frames
+            over_all = wilson_interval(one.right, one.frames)
+            out.append(at_least(f"{name}_fix_rate", one.overall, LANDSAT_RATE, interval=over_all))
+        elif name == "embedded_to_landsat":
+            out.append(
+                noted(f"{name}_fix_rate", one.overall, interval=wilson_interval(one.right, one.frames))
+            )
         else:
-            out.append(noted(f"{name}_fix_rate", one.rate, interval=one.interval))
+            out.append(at_least(f"{name}_fix_rate", one.rate, OTHER_RATE, interval=one.interval))
         out += [
             noted(f"{name}_frames", one.frames),
             noted(f"{name}_fixable", one.fixable),

@@ -167,7 +167,6 @@ def test_metadata_are_read_without_the_runtime(toy, toy_models, rng):
 
 def test_no_more_maps_and_searches_are_held_than_memory_allows(toy, toy_map, toy_models, monkeypatch):
     monkeypatch.setattr(models_module, "HELD", 2)
-    monkeypatch.setattr(models_module, "HELD_BANKS", 1)
     tmp_path, manifest = toy_models, mf.read_manifest(toy_models)
     places = [manifest.region[0]]
     for name in ("17R", "54S"):
@@ -177,7 +176,7 @@ def test_no_more_maps_and_searches_are_held_than_memory_allows(toy, toy_map, toy
         catalog_entry, map_entry = (mf.file_entry(tmp_path, f"{name}.{end}") for end in ("cat", "map"))
         places.append(mf.Region(name, toy.BOUNDS_DEG, len(catalog), catalog_entry, map_entry))
     mf.write_manifest(tmp_path, dataclasses.replace(manifest, region=tuple(places)))
-    models = load_models(tmp_path)
+    models = dataclasses.replace(load_models(tmp_path), most_banks=1)
     for name in ("33T", "54S", "17R", "33T"):
         models.region(name)
         models.bank(name)
