@@ -22,9 +22,9 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 REACHES = (4, 2)  # cells a block is moved, round by round
-LEAST_USABLE = 0.4  # of a block's cells
+LEAST_USABLE = 0.3  # of a block's cells
 LEAST_CORRELATION = 0.2  # of a block with the map, haze and thin cloud included: the fit decides
-FEWEST_BLOCKS = 6
+FEWEST_BLOCKS = 5
 RADII_PX = (12.0, 6.0, 4.0, 3.0)  # inlier radius of each fitting step, model px
 PIXEL_SIGMA = 1.0  # model px, of a block in the fit
 LEVEL = Prior(pixel_sigma=PIXEL_SIGMA)

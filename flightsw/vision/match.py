@@ -21,7 +21,10 @@ from flightsw.vision.preprocess import ModelFrame
 from flightsw.vision.settle import Mounting
 
 CANDIDATES = 5  # of the coarse search, looked at by blocks
-LEAST_CORRELATION = 2.5  # sum over the agreeing blocks; chance reaches 3.1 in 300 looks
+LEAST_CORRELATION = (1.2, 1.5)  # sum over the agreeing blocks: of a frame that shows nothing, and
+# what is asked more of one that is clear throughout. Chance reaches 2.2 and 3.1; who is
+# wrong is for the dense check, this spares it most.
+SETTLED = 2  # proposals of a place, at most
 CERTAIN_CORRELATION = 6.0  # candidates after such a one are not looked at
 PIXEL_SIGMA = 2.0  # model px, of a block before the pose is drawn tight
 
@@ -54,11 +57,13 @@ def match_place(search: FrameSearch, bank: Bank, reference: ReferenceMap) -> lis
     """Return poses that blocks of the frame agree on, most correlation first; often none."""
     down_cam = search.mounting.down_cam
     rough, _ = coarse_search(search.spectrum, bank, count=CANDIDATES, down_cam=down_cam)
+    least, more = LEAST_CORRELATION
+    least += more * float(search.features.usable.mean())
     found = []
     for pose in rough:
         support = improve(search.features, pose, reference, prior=search.mounting.prior(PIXEL_SIGMA))
-        if support is not None and support.correlation >= LEAST_CORRELATION:
+        if support is not None and support.correlation >= least:
             found.append(support)
             if support.correlation > CERTAIN_CORRELATION:
                 break
-    return sorted(found, key=lambda one: -one.correlation)
+    return sorted(found, key=lambda one: -one.correlation)[:SETTLED]

@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 REACH = 12  # cells, 30 km
 TOP = HEIGHT % BLOCK // 2  # cells above the first row of blocks
-LEAST_USABLE = 0.4  # of a block's cells
+LEAST_USABLE = 0.3  # of a block's cells
 LEAST_CORRELATION = 0.2
 VOTE_RADIUS = 3.0  # cells
 FEWEST_BLOCKS = 5  # that agree with a fitted pose
