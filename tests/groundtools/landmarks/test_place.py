@@ -35,7 +35,7 @@ def tiff(tmp_path_factory) -> Path:
         path, "w", driver="GTiff", width=size, height=size, count=3, dtype="uint8",
         crs="EPSG:4326", transform=transform,
     ) as file:  # fmt: skip
-        file.write(np.stack([grey, 0.9 * grey, 0.7 * grey]).astype(np.uint8))
+        file.write(np.stack([grey, 0.8 * grey, 0.5 * grey]).astype(np.uint8))
     return path
 
 
@@ -53,7 +53,7 @@ def test_a_geotiff_alone_makes_a_place_where_frames_are_fixed(tiff, folder):
 
     models = load_models(folder)
     assert (folder / "MINE.map").stat().st_size < 700_000
-    sampler = views.ViewSampler(open_imagery(str(tiff)), BOUNDS_DEG, cloudy=0.0, sea=("raw",))
+    sampler = views.ViewSampler(open_imagery(str(tiff)), BOUNDS_DEG, cloudy=0.0, colour=0.5, sea=("raw",))
     for k in range(2):
         shot = shoot(sampler, (77, k))
         result = search_frame(models, shot.frame, MODEL_CAMERA, finders=(Finder.MATCH,))
