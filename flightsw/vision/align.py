@@ -2,7 +2,7 @@
 
 A proposal is right to some cells at best. The frame is laid on the map by it, every block
 of 16 x 16 cells (38 km) is shifted until it correlates best (`flightsw.vision.blocks`), and
-the pose is fitted to all blocks that agree; then once more from there. Blocks are cells of
+the pose is fitted to all blocks that agree; then once more from there, unless it was close. Blocks are cells of
 the map's own lattice, so those of the last round are observations too: `Patches`.
 """
 
@@ -28,6 +28,7 @@ FEWEST_BLOCKS = 5
 RADII_PX = (12.0, 6.0, 4.0, 3.0)  # inlier radius of each fitting step, model px
 PIXEL_SIGMA = 1.0  # model px, of a block in the fit
 LEVEL = Prior(pixel_sigma=PIXEL_SIGMA)
+CLOSE_CELLS = 0.5  # a proposal as near as this needs no second round
 LAST_REACH_CELLS = 1.0  # a block that moves further in the last round is no observation
 
 
@@ -53,13 +54,15 @@ class Patches:
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """A pose fitted to the map, the frame laid on the map by it, the blocks that agree with it
-    (their number and r.m.s. residual, model px), and these as observations.
+    (their number and r.m.s. residual, model px; moved : how far nine in ten of them moved,
+    cells), and these as observations.
     """
 
     pose: Pose
     view: View
     blocks: int
     residual_px: float
+    moved: float
     patches: Patches
 
 
@@ -83,6 +86,8 @@ def align(
         if result is None:
             return None
         pose = result.pose
+        if result.moved < CLOSE_CELLS:
+            break
     return result
 
 
@@ -108,7 +113,8 @@ def _round(view: View, pose: Pose, grid: MapGrid, reach: int, prior: Prior) -> A
     rms = float(np.sqrt(np.square(residual[inlier]).mean()))
     near = inlier & (np.abs(moved).max(axis=1) < LAST_REACH_CELLS)
     patches = _patches(view, grid, at[near], moved[near], shifts.peak[good][near], shifts.sigma[good][near])
-    return Alignment(fitted, view, int(inlier.sum()), rms, patches)
+    far = float(np.quantile(np.abs(moved[inlier]).max(axis=1), 0.9))
+    return Alignment(fitted, view, int(inlier.sum()), rms, far, patches)
 
 
 def _patches(view: View, grid: MapGrid, at: Array, moved: Array, peak: Array, sigma: Array) -> Patches:
