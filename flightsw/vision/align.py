@@ -2,8 +2,9 @@
 
 A proposal is right to some cells at best. The frame is laid on the map by it, every block
 of 16 x 16 cells (38 km) is shifted until it correlates best (`flightsw.vision.blocks`), and
-the pose is fitted to all blocks that agree; then once more from there, unless it was close. Blocks are cells of
-the map's own lattice, so those of the last round are observations too: `Patches`.
+the pose is fitted to all blocks that agree; then once more from there, unless it was close.
+Blocks are cells of the map's own lattice, so those of the last round are observations too:
+`Patches`.
 """
 
 from dataclasses import dataclass
