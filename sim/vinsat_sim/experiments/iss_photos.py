@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla, lla_from_ecef
+from flightsw.astro.rotation import OMEGA_EARTH
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
 from flightsw.camera.project import ray_from_pixel
@@ -71,7 +72,7 @@ def run(scale: Scale) -> tuple[Check, ...]:
         mounted = replace(CAMERA, cam_from_body=implied_mounting(photos, found)) if len(found) > 1 else CAMERA
         mount = sweep(models, photos, mounted)
     fixed = {k: one for k, one in mount.items() if one.pose is not None}
-    miss = {k: ground_miss(photos[k], one, mounted) for k, one in fixed.items()}
+    miss = {k: ground_miss(photos[k], one) for k, one in fixed.items()}
     right = sorted(k for k, value in miss.items() if value <= RIGHT_M)
     off_km = calibrated_misses(photos, fixed, right)
     tilt = float(np.degrees(np.arccos(np.clip(mounted.cam_from_body[2, 2], -1.0, 1.0))))
@@ -138,7 +139,7 @@ def implied_mounting(photos: list[Photo], found: dict[int, FrameResult]) -> Arra
     poses = [found[k].pose for k in keys]
     r = np.array([pose.r_ecef for pose in poses if pose is not None])
     span = photos[keys[-1]].t_s - photos[keys[0]].t_s
-    velocity = (r[-1] - r[0]) / span + np.cross([0.0, 0.0, 7.292115e-5], r.mean(axis=0))
+    velocity = (r[-1] - r[0]) / span + np.cross(OMEGA_EARTH, r.mean(axis=0))
     return _mean_rotation(
         [pose.cam_from_ecef @ body_from_ecef_nadir(pose.r_ecef, velocity).T for pose in poses if pose]
     )
@@ -152,8 +153,7 @@ def calibrated_misses(photos: list[Photo], fixed: dict[int, FrameResult], right:
         return []
     mounting = _mean_rotation(
         [
-            turned_freely(photos[k], fixed[k], CAMERA)
-            @ body_from_ecef_nadir(photos[k].r_true, photos[k].v_true).T
+            turned_freely(photos[k], fixed[k]) @ body_from_ecef_nadir(photos[k].r_true, photos[k].v_true).T
             for k in right[::2]
         ]
     )
@@ -179,17 +179,17 @@ def _held(result: FrameResult, camera: Camera) -> Pose:
     return Pose(fit.r_ecef[0], fit.cam_from_ecef[0])
 
 
-def ground_miss(photo: Photo, result: FrameResult, camera: Camera) -> float:
+def ground_miss(photo: Photo, result: FrameResult) -> float:
     """Return the median miss, m, on the ground with the station at its true position."""
     uv_px, p_ecef = _seen(result)
-    rays = ray_from_pixel(MODEL_CAMERA, uv_px) @ turned_freely(photo, result, camera)
+    rays = ray_from_pixel(MODEL_CAMERA, uv_px) @ turned_freely(photo, result)
     towards = p_ecef - photo.r_true
     distance = np.linalg.norm(towards, axis=1)
     angle = np.linalg.norm(np.cross(rays, towards / distance[:, None]), axis=1)
     return float(np.median(angle * distance))
 
 
-def turned_freely(photo: Photo, result: FrameResult, camera: Camera) -> Array:
+def turned_freely(photo: Photo, result: FrameResult) -> Array:
     """Return cam_from_ecef that fits a frame's observations from the station's true position (Kabsch)."""
     uv_px, p_ecef = _seen(result)
     rays = ray_from_pixel(MODEL_CAMERA, uv_px)
@@ -240,7 +240,7 @@ def read_photos(folder: Path) -> list[Photo]:
         t_s = file.epoch - start
         here = at(t_s)
         over_ground = (at(t_s + 10.0) - at(t_s - 10.0)) / 20.0
-        inertial = over_ground + np.cross([0.0, 0.0, 7.292115e-5], here)
+        inertial = over_ground + np.cross(OMEGA_EARTH, here)
         photos.append(Photo(file.path.name, t_s, file.path.read_bytes(), here, inertial, t_s < land))
     return photos
 
