@@ -92,6 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--frames", required=True, metavar="DIR", help="folder of JPEG frames")
     run.add_argument("--camera", required=True, metavar="TOML", help="camera file")
     run.add_argument("--models", required=True, metavar="DIR", help="models folder with its manifest.toml")
+    alone = "look at every frame by itself and once: no neighbours, no second sweep with the orbit found"
+    run.add_argument("--no-tracking", action="store_true", help=alone)
     _add_knowledge(run)
     run.set_defaults(handler=_run)
 
@@ -153,6 +155,7 @@ def _run(arguments: argparse.Namespace) -> int:
         prior=arguments.prior,
         until=arguments.until,
         out=arguments.out,
+        tracking=not arguments.no_tracking,
     )
     return _report(outcome, arguments)
 

@@ -16,14 +16,18 @@ from pathlib import Path
 
 import numpy as np
 
+from flightsw.astro.time import Epoch
 from flightsw.camera.model import Camera
 from flightsw.errors import InputError, VinsatError
 from flightsw.files import read_bytes, write_together
 from flightsw.runtime.frame_times import FrameFile, read_frame_times
 from flightsw.runtime.tables import ObservationRow, write_observations
-from flightsw.vision.finder import Detections, FrameResult, FrameStatus, find_landmarks
-from flightsw.vision.models import Models, load_models
+from flightsw.runtime.tracking import Fix, Innovations, beside
+from flightsw.vision.detections import Detections
+from flightsw.vision.finder import ALL_FINDERS, Finder, FrameResult, FrameStatus, find_landmarks
+from flightsw.vision.models import load_models
 from flightsw.vision.preprocess import check_camera
+from flightsw.vision.track import Expectation, maps_in_view
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +35,10 @@ OBSERVATIONS = "observations.csv"
 REPORT = "frames_report.csv"
 REPORT_COLUMNS = (
     "file", "time_utc", "status", "regions_tried", "inliers", "landmarks", "dense_peak", "dense_strength",
-    "dense_contrast", "detail",
+    "dense_contrast", "detail", "found_by",
 )  # fmt: skip
+WORTH_ANOTHER_LOOK = (FrameStatus.ELSEWHERE, FrameStatus.NO_POSE, FrameStatus.FAILED_CHECK)
+MOST_NEIGHBOURS = 40  # latest fixes that may say where the next frame is
 MAX_FRAME_BYTES = 100_000_000
 # First bytes of pictures that are not JPEG, with the names people know them by.
 OTHER_FORMATS = (
@@ -57,42 +63,119 @@ class FramesSummary:
         return f"{total} frames: {', '.join(parts)}; {self.landmarks} landmarks"
 
 
+class FrameSweep:
+    """A folder of frames, looked at once, and again where an orbit says what they should show.
+
+    `look` and `look_again` write observations.csv and frames_report.csv into `out`.
+    """
+
+    def __init__(self, frames: Path, camera: Camera, models: Path, out: Path) -> None:
+        """Open frames and models. Raises InputError for a camera the models cannot serve and for
+        pictures that are not JPEG (with the command that converts them), ModelError for a
+        models folder that does not fit.
+        """
+        check_camera(camera)
+        self._folder, self._camera, self._out = frames, camera, out
+        self.files = read_frame_times(frames)
+        _refuse_other_formats(self.files)
+        self._models = load_models(models)
+        self._results: list[FrameResult] = []
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """The frames' times."""
+        return [file.epoch for file in self.files]
+
+    def look(self, *, neighbours: bool = True) -> FramesSummary:
+        """Look at every frame once, and with `neighbours` again at those beside a fix.
+
+        Raises InputError where not one frame can be read (both files are written all the same).
+        """
+        progress = _Progress(len(self.files))
+        fixes: list[Fix] = []
+        for file in self.files:
+            t_s = file.epoch - self.files[0].epoch
+            expected = beside(fixes[-MOST_NEIGHBOURS:], t_s, self._camera) if neighbours else None
+            result = self._look_at(file, ALL_FINDERS, expected)
+            self._results.append(result)
+            if result.pose is not None:
+                fixes.append(Fix(t_s, result.pose))
+            progress.advance(result)
+        progress.close()
+        if neighbours:
+            self._look_back()
+        summary = _write(self._out, self.files, self._results)
+        log.info("%s", summary.sentence)
+        _refuse_if_nothing_is_readable(self._folder, self.files, self._results)
+        return summary
+
+    def look_again(self, expected: Sequence[Expectation | None]) -> tuple[FramesSummary, int]:
+        """Measure the frames that gave nothing again, where they are expected (one for each frame).
+
+        Returns the summary and how many were found. Ends where what is found contradicts
+        what was expected: the orbit is wrong then, and its frames are as lost as before.
+        """
+        found, innovations = 0, Innovations()
+        regions = self._models.manifest.region
+        for k, where in enumerate(expected):
+            if innovations.is_lost:
+                log.info("the frames contradict the orbit they were predicted from")
+                break
+            if where is None or self._results[k].status not in WORTH_ANOTHER_LOOK:
+                continue
+            if maps_in_view(regions, where.pose):
+                found += self._track(k, where, innovations)
+        return _write(self._out, self.files, self._results), found
+
+    def _look_back(self) -> None:
+        """Look again at frames beside a fix that came after them, from the last to the first."""
+        fixes: list[Fix] = []
+        for k in range(len(self.files) - 1, -1, -1):
+            t_s = self.files[k].epoch - self.files[0].epoch
+            result = self._results[k]
+            if result.pose is None and result.status in WORTH_ANOTHER_LOOK:
+                expected = beside(fixes[-MOST_NEIGHBOURS:], t_s, self._camera)
+                if expected is not None:
+                    self._track(k, expected, None)
+            pose = self._results[k].pose
+            if pose is not None:
+                fixes.append(Fix(t_s, pose))
+
+    def _track(self, k: int, expected: Expectation, innovations: Innovations | None) -> bool:
+        """Look at a frame where it is expected; keep what is found. Returns whether something was."""
+        result = self._look_at(self.files[k], (Finder.TRACKING,), expected)
+        if result.pose is None:
+            return False
+        self._results[k] = result
+        if innovations is not None:
+            innovations.add(expected, result.pose)
+        return True
+
+    def _look_at(
+        self, file: FrameFile, finders: tuple[Finder, ...], expected: Expectation | None
+    ) -> FrameResult:
+        """Return the result of one frame; whatever goes wrong inside becomes a status."""
+        try:
+            data = read_bytes(file.path, max_bytes=MAX_FRAME_BYTES)
+        except InputError as error:
+            return FrameResult(FrameStatus.UNREADABLE, detail=error.problem)
+        try:
+            return find_landmarks(
+                self._models, data, self._camera, file=file.path, finders=finders, expected=expected
+            )
+        except VinsatError:
+            raise  # a model that was altered since the start concerns every frame
+        except Exception as error:
+            log.exception("frame %s", file.path.name)
+            return FrameResult(FrameStatus.FAILED, detail=f"{type(error).__name__}: {error}"[:200])
+
+
 def run_frames(frames: Path, camera: Camera, models: Path, out: Path) -> FramesSummary:
     """Write observations.csv and frames_report.csv of a folder of frames into `out`.
 
-    Raises InputError for a camera the models cannot serve, for pictures that are not JPEG
-    (with the command that converts them), and where not one frame can be read (both
-    files are then written all the same); ModelError for a models folder that does not fit.
+    Raises as `FrameSweep` and its `look`.
     """
-    check_camera(camera)
-    files = read_frame_times(frames)
-    _refuse_other_formats(files)
-    loaded = load_models(models)
-    results = []
-    progress = _Progress(len(files))
-    for file in files:
-        results.append(_look_at(loaded, file, camera))
-        progress.advance(results[-1])
-    progress.close()
-    summary = _write(out, files, results)
-    log.info("%s", summary.sentence)
-    _refuse_if_nothing_is_readable(frames, files, results)
-    return summary
-
-
-def _look_at(models: Models, file: FrameFile, camera: Camera) -> FrameResult:
-    """Return the result of one frame; whatever goes wrong inside becomes a status."""
-    try:
-        data = read_bytes(file.path, max_bytes=MAX_FRAME_BYTES)
-    except InputError as error:
-        return FrameResult(FrameStatus.UNREADABLE, detail=error.problem)
-    try:
-        return find_landmarks(models, data, camera, file=file.path)
-    except VinsatError:
-        raise  # a model that was altered since the start concerns every frame
-    except Exception as error:
-        log.exception("frame %s", file.path.name)
-        return FrameResult(FrameStatus.FAILED, detail=f"{type(error).__name__}: {error}"[:200])
+    return FrameSweep(frames, camera, models, out).look()
 
 
 def _refuse_other_formats(files: Sequence[FrameFile]) -> None:
@@ -164,7 +247,8 @@ def _report_row(file: FrameFile, result: FrameResult) -> list[object]:
     regions = " ".join(result.regions)
     time_utc = file.epoch.utc_iso()
     head = [file.path.name, time_utc, result.status.name, regions, result.inliers, landmarks]
-    return [*head, *figures, result.detail.replace("\n", " ")]
+    finder = "" if result.finder is None else result.finder.name.lower()
+    return [*head, *figures, result.detail.replace("\n", " "), finder]
 
 
 class _Progress:

@@ -96,9 +96,8 @@ def _networks(folder: Path) -> list[Check]:
     if models.classifier is not None:
         checks.append(_finite("region classifier", classify(models.classifier, frame)))
     for entry in models.manifest.region:
-        detector = models.region(entry.id).detector
-        if detector is not None:
-            found = detect(detector, frame, threshold=0.0)
+        if entry.detector is not None:
+            found = detect(models.detector(entry.id), frame, threshold=0.0)
             checks.append(_finite(f"detector {entry.id}", np.column_stack([found.uv_px, found.score])))
     return checks
 

@@ -1,10 +1,10 @@
-"""An accepted pose drawn tight: the frame's blocks find their own places on the map.
+"""A proposed pose drawn tight: the frame's blocks find their own places on the map.
 
-The gate's pose rests on a handful of landmarks, each some pixels off, and a wrong one
-among them drags it along. Once the dense check has accepted it, the map itself says
-better where the frame lies: every block of about 60 km is shifted until it correlates
-best (to a part of a cell, by a parabola), and the pose is fitted to all blocks that agree.
-What the detector claims is then judged against that pose (`flightsw.vision.finder`).
+A proposal is right to some cells at best. The frame is laid on the map by it, every block
+of 16 x 16 cells (38 km) is shifted until it correlates best (`flightsw.vision.blocks`), and
+the pose is fitted to all blocks that agree; then once more from there, unless it was close.
+Blocks are cells of the map's own lattice, so those of the last round are observations too:
+`Patches`.
 """
 
 from dataclasses import dataclass
@@ -13,130 +13,143 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla
+from flightsw.vision.blocks import BLOCK, place_blocks
 from flightsw.vision.check import View, view_of
-from flightsw.vision.features import Floats
 from flightsw.vision.fit import Fit, Pose, Prior
 from flightsw.vision.maps import MapGrid, ReferenceMap
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-Indices = NDArray[np.int64]
 
-BLOCK = 24  # cells, 58 km
-REACHES = (2, 1)  # cells a block is moved, round by round
-LEAST_USABLE = 0.4  # of a block's cells
-LEAST_CORRELATION = 0.15  # of a block with the map, haze and thin cloud included: the fit decides
-FEWEST_BLOCKS = 6
+REACHES = (4, 2)  # cells a block is moved, round by round
+LEAST_USABLE = 0.3  # of a block's cells
+LEAST_CORRELATION = 0.2  # of a block with the map, haze and thin cloud included: the fit decides
+FEWEST_BLOCKS = 5
 RADII_PX = (12.0, 6.0, 4.0, 3.0)  # inlier radius of each fitting step, model px
-PRIOR = Prior(pixel_sigma=1.0)
+PIXEL_SIGMA = 1.0  # model px, of a block in the fit
+LEVEL = Prior(pixel_sigma=PIXEL_SIGMA)
+CLOSE_CELLS = 0.5  # a proposal as near as this needs no second round
+LAST_REACH_CELLS = 1.0  # a block that moves further in the last round is no observation
+
+
+@dataclass(frozen=True, slots=True)
+class Patches:
+    """Blocks that agree with an aligned pose. row, column (N,) : of the map's lattice, in
+    blocks; lat_deg, lon_deg (N,) : of the block's middle on the map; uv_px (N, 2) : where
+    the frame shows it, model px; peak (N,) : correlation; sigma_px (N,) : per axis, model px.
+    """
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    lat_deg: Array
+    lon_deg: Array
+    uv_px: Array
+    peak: Array
+    sigma_px: Array
+
+    def __len__(self) -> int:
+        return len(self.row)
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """A pose fitted to the map: blocks that agree with it, and their r.m.s. residual, model px."""
+    """A pose fitted to the map, the frame laid on the map by it, the blocks that agree with it
+    (their number and r.m.s. residual, model px; moved : how far nine in ten of them moved,
+    cells), and these as observations.
+    """
 
     pose: Pose
+    view: View
     blocks: int
     residual_px: float
+    moved: float
+    patches: Patches
 
 
 def align(
-    frame: ModelFrame, pose: Pose, reference: ReferenceMap, *, shift: tuple[int, int] = (0, 0)
+    frame: ModelFrame,
+    pose: Pose,
+    reference: ReferenceMap,
+    *,
+    prior: Prior = LEVEL,
 ) -> Alignment | None:
     """Return the pose that lays a frame on the map, or None where too few blocks agree.
 
-    pose : accepted by the dense check, right to a few cells; shift : (rows, columns) of
-    its peak there, cells, where the first round starts.
+    pose : right to about 10 km; prior : of the fit.
     """
     result: Alignment | None = None
     for reach in REACHES:
         view = view_of(frame, pose, reference)
         if view is None:
             return None
-        row, column, moved, is_good = _moved_blocks(view, shift, reach)
-        if is_good.sum() < FEWEST_BLOCKS:
-            return None
-        at = np.column_stack([row, column])[is_good]
-        uv_px = view.uv_px[at[:, 0], at[:, 1]]
-        ground = at + moved[is_good] + (view.top, view.left)
-        result = _fitted(pose, uv_px, _cell_ecef(reference.grid, ground))
+        result = _round(view, pose, reference.grid, reach, prior)
         if result is None:
             return None
-        pose, shift = result.pose, (0, 0)
+        pose = result.pose
+        if result.moved < CLOSE_CELLS:
+            break
     return result
 
 
-def _moved_blocks(view: View, shift: tuple[int, int], reach: int) -> tuple[Indices, Indices, Array, Mask]:
-    """Return the blocks' middle row and column (B,), where they moved (B, 2), and which to trust."""
-    steps = range(-reach, reach + 1)
-    size = len(steps)
-    rows, columns = (n // BLOCK for n in view.usable.shape)
-    product = np.empty((size, size, rows, columns))
-    theirs = np.empty_like(product)
-    own = _blocks(np.square(view.features).sum(axis=0))
-    weight = view.usable.astype(np.float32)
-    for i in steps:
-        for j in steps:
-            patch = _shifted(view.patch, (i + shift[0], j + shift[1]))
-            product[i, j] = _blocks(np.einsum("chw,chw->hw", view.features, patch))
-            theirs[i, j] = _blocks(np.square(patch).sum(axis=0) * weight)
-    score = product / np.sqrt(np.maximum(own * theirs, 1e-6))
-    score = np.roll(score, (reach, reach), axis=(0, 1)).reshape(size * size, -1)  # -reach first
-    best = score.argmax(axis=0)
-    i, j = np.divmod(best, size)
-    inner = (i > 0) & (i < size - 1) & (j > 0) & (j < size - 1)
-    peak = score[best, np.arange(len(best))]
-    is_good = inner & (peak > LEAST_CORRELATION) & (_blocks(weight).ravel() > LEAST_USABLE * BLOCK**2)
-    part = [_vertex(score, best, step, is_good) for step in (size, 1)]
-    moved = np.column_stack([i - reach + part[0] + shift[0], j - reach + part[1] + shift[1]])
-    row, column = np.divmod(np.arange(rows * columns), columns)
-    return row * BLOCK + BLOCK // 2, column * BLOCK + BLOCK // 2, moved, is_good
-
-
-def _vertex(score: Array, best: NDArray[np.int64], step: int, is_inner: Mask) -> Array:
-    """Return where between cells a parabola through three scores peaks, -0.5..0.5, (B,)."""
-    index, at = np.where(is_inner, best, score.shape[0] // 2), np.arange(score.shape[1])
-    before, here, after = (score[index + k * step, at] for k in (-1, 0, 1))
-    bend = before - 2.0 * here + after
-    with np.errstate(divide="ignore", invalid="ignore"):
-        part = 0.5 * (before - after) / bend
-    return np.where((bend < 0.0) & (np.abs(part) <= 0.5), part, 0.0)
-
-
-def _fitted(pose: Pose, uv_px: Array, p_ecef: Array) -> Alignment | None:
-    """Return the pose fitted to the blocks, or None where too few agree."""
+def _round(view: View, pose: Pose, grid: MapGrid, reach: int, prior: Prior) -> Alignment | None:
+    """Return the pose fitted to the blocks of one view."""
+    window = np.pad(view.patch, ((0, 0), (reach, reach), (reach, reach)))
+    shifts = place_blocks(view.features, view.usable, window, reach=reach, least_usable=LEAST_USABLE)
+    good = shifts.is_good & (shifts.peak > LEAST_CORRELATION)
+    if good.sum() < FEWEST_BLOCKS:
+        return None
+    at, moved = shifts.at[good], shifts.moved[good]
+    uv_px = _pixels(view.uv_px, at)
+    corner = np.array([view.top, view.left])
+    p_ecef = _cell_ecef(grid, at + moved + corner)
     fit = Fit(MODEL_CAMERA, uv_px, p_ecef, pose.r_ecef[None], pose.cam_from_ecef[None])
     for radius in RADII_PX:
-        fit.step(fit.residual_px() < radius, PRIOR)
+        fit.step(fit.residual_px() < radius, prior)
     residual = fit.residual_px()[0]
     inlier = residual < RADII_PX[-1]
     if inlier.sum() < FEWEST_BLOCKS:
         return None
+    fitted = Pose(fit.r_ecef[0], fit.cam_from_ecef[0])
     rms = float(np.sqrt(np.square(residual[inlier]).mean()))
-    return Alignment(Pose(fit.r_ecef[0], fit.cam_from_ecef[0]), int(inlier.sum()), rms)
+    near = inlier & (np.abs(moved).max(axis=1) < LAST_REACH_CELLS)
+    patches = _patches(view, grid, at[near], moved[near], shifts.peak[good][near], shifts.sigma[good][near])
+    far = float(np.quantile(np.abs(moved[inlier]).max(axis=1), 0.9))
+    return Alignment(fitted, view, int(inlier.sum()), rms, far, patches)
+
+
+def _patches(view: View, grid: MapGrid, at: Array, moved: Array, peak: Array, sigma: Array) -> Patches:
+    """Return blocks as observations: the map's own cell, and where the frame shows it."""
+    corner = np.array([view.top, view.left])
+    lat_deg, lon_deg = _cell_lat_lon(grid, at + corner)
+    block = np.floor((at + corner) / BLOCK).astype(np.int64)
+    # What lies on block x of the frame is map cell x + moved, so cell x is seen at x - moved.
+    uv_px = _pixels(view.uv_px, at - moved)
+    beside = _pixels(view.uv_px, at + np.array([0.0, 1.0])) - _pixels(view.uv_px, at)
+    scale = np.linalg.norm(beside, axis=1)
+    return Patches(block[:, 0], block[:, 1], lat_deg, lon_deg, uv_px, peak, sigma * scale)
+
+
+def _pixels(uv_px: Array, at: Array) -> Array:
+    """Return pixels (B, 2) at fractional view cells (B, 2), linear between cells."""
+    index = np.clip(np.floor(at).astype(np.int64), 0, np.array(uv_px.shape[:2]) - 2)
+    part = at - index
+    i, j = index.T
+    a, b = part[:, :1], part[:, 1:]
+    top = uv_px[i, j] * (1.0 - b) + uv_px[i, j + 1] * b
+    bottom = uv_px[i + 1, j] * (1.0 - b) + uv_px[i + 1, j + 1] * b
+    return np.asarray(top * (1.0 - a) + bottom * a)
+
+
+def _cell_lat_lon(grid: MapGrid, at: Array) -> tuple[Array, Array]:
+    """Return latitudes and longitudes, deg, of fractional cells (B, 2) row, column (0 = centre)."""
+    return (
+        grid.north_deg - (at[:, 0] + 0.5) * grid.cell_lat_deg,
+        grid.west_deg + (at[:, 1] + 0.5) * grid.cell_lon_deg,
+    )
 
 
 def _cell_ecef(grid: MapGrid, at: Array) -> Array:
     """Return the ground points (B, 3), m, at fractional cells (B, 2) row, column (0 = centre)."""
-    lat_deg = grid.north_deg - (at[:, 0] + 0.5) * grid.cell_lat_deg
-    lon_deg = grid.west_deg + (at[:, 1] + 0.5) * grid.cell_lon_deg
+    lat_deg, lon_deg = _cell_lat_lon(grid, at)
     return ecef_from_lla(np.deg2rad(lat_deg), np.deg2rad(lon_deg))
-
-
-def _blocks(values: Floats) -> Array:
-    """Return sums over whole blocks, (H // BLOCK, W // BLOCK), of (H, W)."""
-    rows, columns = (n // BLOCK for n in values.shape)
-    whole = values[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
-    return np.asarray(whole.sum(axis=(1, 3)), np.float64)
-
-
-def _shifted(patch: Floats, shift: tuple[int, int]) -> Floats:
-    """Return patch (3, H, W) read at (row + i, column + j); what comes from outside is 0."""
-    i, j = shift
-    rows, columns = patch.shape[1:]
-    out = np.zeros_like(patch)
-    out[:, max(0, -i) : rows - max(0, i), max(0, -j) : columns - max(0, j)] = patch[
-        :, max(0, i) : rows - max(0, -i), max(0, j) : columns - max(0, -j)
-    ]
-    return out

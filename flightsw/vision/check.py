@@ -35,6 +35,7 @@ NODE = 8  # cells between exactly projected ones; between them linear (error 0.0
 NEAR = 2  # cells, 4.8 km
 RING = (10, 16)  # cells, 24 and 38 km
 MARGIN = 16  # cells of map kept around the view, for the shifts
+LATTICE = 16  # cells: views begin at multiples, so that blocks are cells of the map's own lattice
 COARSE_BELOW = 750e3  # m of altitude: there 4 model px are about a cell, above it 2
 FEWEST_CELLS = 2000  # 11,500 km^2
 
@@ -90,8 +91,13 @@ def view_of(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> View | No
 def dense_score(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> DenseScore:
     """Return how well a frame at `pose` agrees with a map."""
     view = view_of(frame, pose, reference)
-    cells = 0 if view is None else int(view.usable.sum())
-    if view is None or cells < FEWEST_CELLS:
+    return DenseScore(np.nan, np.nan, 0) if view is None else score_of(view)
+
+
+def score_of(view: View) -> DenseScore:
+    """Return how well a frame laid on a map agrees with it."""
+    cells = int(view.usable.sum())
+    if cells < FEWEST_CELLS:
         return DenseScore(np.nan, np.nan, cells)
     return _correlate(view.features, view.usable, view.patch)
 
@@ -112,6 +118,7 @@ def _window(pose: Pose, grid: MapGrid) -> tuple[int, int, int, int] | None:
     top, bottom = (int(np.clip(x, 0, grid.rows)) for x in (row.min() - MARGIN, row.max() + MARGIN + 1))
     sides = (column.min() - MARGIN, column.max() + MARGIN + 1)
     left, right = (int(np.clip(x, 0, grid.columns)) for x in sides)
+    top, left = top // LATTICE * LATTICE, left // LATTICE * LATTICE
     if bottom - top < 3 * MARGIN or right - left < 3 * MARGIN:
         return None
     return top, left, bottom, right

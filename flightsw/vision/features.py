@@ -9,6 +9,8 @@ Local means run over a square window and over valid cells only. The floors keep 
 and sensor noise near zero. Box filters are differences of cumulative sums.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,14 +56,22 @@ def local_features(grey: Floats, valid: Mask | None = None) -> tuple[Floats, Mas
     return channels.astype(np.float32), usable
 
 
-def merge_sources(greys: list[Floats]) -> Floats:
+def merge_sources(greys: Sequence[Floats], valids: Sequence[Mask] | None = None) -> Floats:
     """Return a map's channels (H, W, 3): the mean of the features of several sources.
 
     greys : images (H, W) of one grid, 0..255: one an imagery source, its sea flat (the
     painted sea floor, and tiles that end in it, are edges no camera sees). Where sources
-    disagree the mean shrinks, and with it the cell's say in the correlation.
+    disagree the mean shrinks, and with it the cell's say in the correlation. valids :
+    where each means something, all of it by default; where none does the map is 0.
     """
-    return np.asarray(np.mean([local_features(grey)[0] for grey in greys], axis=0), np.float32)
+    total = np.zeros((*greys[0].shape, CHANNELS), np.float32)
+    count = np.zeros(greys[0].shape, np.float32)
+    for k, grey in enumerate(greys):
+        features, usable = local_features(grey, None if valids is None else valids[k])
+        inside = np.ones(grey.shape, bool) if valids is None else usable
+        total += features
+        count += inside
+    return np.asarray(total / np.maximum(count, 1.0)[..., None], np.float32)
 
 
 def box_sum(image: NDArray[np.float64], radius: int) -> NDArray[np.float64]:

@@ -1,8 +1,12 @@
-"""One frame to landmarks: classifier, detectors, gate, dense check, alignment, in that order.
+"""One frame to observations: two finders propose poses, one check decides.
 
-A frame ends at the first pose that passes both gate and check; it is then drawn tight on
-the map. Landmarks are the candidates of every detector already run that agree with that
-pose, so a second region in view adds its own. "No fix" is a common and honest answer.
+The classifier names regions. In each, matching searches the whole map
+(`flightsw.vision.match`) and, where it finds nothing, the region's detector proposes what
+its landmarks agree on (`flightsw.vision.pose`). Every proposal is drawn tight and judged
+alike (`flightsw.vision.settle`); a frame ends at the first that is accepted. Places that
+the classifier does not know are tried after the regions. Observations are the map's own
+patches, and the landmarks of every detector already run that agree with the pose.
+"No fix" is a common and honest answer.
 """
 
 from dataclasses import dataclass
@@ -12,26 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.camera.model import Camera
-from flightsw.camera.project import observe
 from flightsw.errors import InputError
-from flightsw.vision.align import align
-from flightsw.vision.catalog import Catalog
-from flightsw.vision.check import DenseScore, dense_score
+from flightsw.vision.check import DenseScore
 from flightsw.vision.cloud import Refusal, quick_refusal
+from flightsw.vision.detections import Detections, detections_of
 from flightsw.vision.fit import Pose
 from flightsw.vision.landmarks import Candidates, detect
-from flightsw.vision.manifest import Acceptance
-from flightsw.vision.maps import ReferenceMap
+from flightsw.vision.match import FrameSearch, match_place
+from flightsw.vision.match_blocks import improve
 from flightsw.vision.models import Models, RegionModels
 from flightsw.vision.pose import GateOptions, propose_poses
-from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, decode_model_frame, user_px_from_model
+from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, decode_model_frame
 from flightsw.vision.regions import classify, likely_regions
+from flightsw.vision.settle import Verdict, mounting_of, settle
+from flightsw.vision.track import Expectation, follow, maps_in_view
 
 Array = NDArray[np.float64]
 
-AGREEMENT_PX = 4.5  # model px: between a right candidate and an aligned pose (itself good to 0.3)
-PROMISING = 5.0  # contrast of the dense check from which a pose is drawn tight; chance reaches 4.9
-FEWEST_LANDMARKS = 3  # that agree with an aligned pose; the gate asked for more, less tightly
+MOST_UNCLASSED = 8  # places the classifier does not know, tried in a frame
+LD_PIXEL_SIGMA = 2.0  # model px, of a block around a detector's pose
 
 
 class FrameStatus(Enum):
@@ -41,41 +44,31 @@ class FrameStatus(Enum):
     BLACK = Refusal.BLACK.value
     SATURATED = Refusal.SATURATED.value
     CLOUD = Refusal.CLOUD.value
-    ELSEWHERE = "no region with a detector seems to be in view"
-    NO_POSE = "no pose explains enough landmarks"
+    ELSEWHERE = "no region of the models seems to be in view"
+    NO_POSE = "no pose explains enough of the frame"
     FAILED_CHECK = "a pose was found, but the frame does not look like the map there"
     UNREADABLE = "the file cannot be read as a frame of this camera"
     FAILED = "the program failed on this frame"
 
 
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """Accepted landmarks of a frame.
+class Finder(Enum):
+    """Who proposed a pose."""
 
-    landmark_id, region (N,) text; lon_deg, lat_deg, height (N,) WGS 84, m; uv_px (N, 2)
-    of the user's full-resolution frame; confidence (N,) 0..1; sigma_px (N,) per axis,
-    of the same pixels, NaN where the detector's was not measured.
-    """
+    MATCH = "the whole frame, matched with the map"
+    LANDMARKS = "the detector's landmarks"
+    TRACKING = "the predicted pose"
 
-    landmark_id: list[str]
-    region: list[str]
-    lon_deg: Array
-    lat_deg: Array
-    height: Array
-    uv_px: Array
-    confidence: Array
-    sigma_px: Array
 
-    def __len__(self) -> int:
-        return len(self.landmark_id)
+ALL_FINDERS = (Finder.TRACKING, Finder.MATCH, Finder.LANDMARKS)
 
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
     """What was found in one frame, and why not more.
 
-    regions : tried, in order; inliers : of the best pose; score : of its dense check;
-    pose : accepted one; detections : None without a fix; detail : of an unreadable file.
+    regions : tried, in order; inliers : blocks or landmarks that support the best pose;
+    score : of its dense check; pose : accepted one; finder : who proposed it; detections :
+    None without a fix; detail : of an unreadable file.
     """
 
     status: FrameStatus
@@ -83,98 +76,135 @@ class FrameResult:
     inliers: int = 0
     score: DenseScore | None = None
     pose: Pose | None = None
+    finder: Finder | None = None
     detections: Detections | None = None
     detail: str = ""
 
 
-def find_landmarks(models: Models, jpeg: bytes, camera: Camera, *, file: object = "") -> FrameResult:
+def find_landmarks(
+    models: Models,
+    jpeg: bytes,
+    camera: Camera,
+    *,
+    file: object = "",
+    finders: tuple[Finder, ...] = ALL_FINDERS,
+    expected: Expectation | None = None,
+) -> FrameResult:
     """Return the landmarks of a JPEG taken by `camera`. A bad JPEG is a result, not an error."""
     try:
         frame = decode_model_frame(jpeg, camera, file=file)
     except InputError as error:
         return FrameResult(FrameStatus.UNREADABLE, detail=error.problem)
-    return search_frame(models, frame, camera)
+    return search_frame(models, frame, camera, finders=finders, expected=expected)
 
 
-def search_frame(models: Models, frame: ModelFrame, camera: Camera) -> FrameResult:
-    """Return the landmarks of a model frame; pixels are given for `camera`."""
+def search_frame(
+    models: Models,
+    frame: ModelFrame,
+    camera: Camera,
+    *,
+    finders: tuple[Finder, ...] = ALL_FINDERS,
+    expected: Expectation | None = None,
+) -> FrameResult:
+    """Return the landmarks of a model frame; pixels are given for `camera`.
+
+    expected : where it should have been taken, if that is known: the maps in view there are
+    tried first. With `finders` of TRACKING alone nothing else is.
+    """
     refusal = quick_refusal(frame)
     if refusal is not None:
         return FrameResult(FrameStatus[refusal.name])
+    looker = _Looker(models, FrameSearch(frame, mounting_of(camera)), expected)
     result = FrameResult(FrameStatus.ELSEWHERE)
-    run: list[tuple[RegionModels, Candidates]] = []
-    for region_id in _regions(models, frame):
-        place = models.region(region_id)
-        assert place.detector is not None
-        assert place.entry.detector is not None
-        seen = detect(place.detector, frame, threshold=place.entry.detector.threshold)
-        run.append((place, seen))
-        ids = tuple(each.entry.id for each, _ in run)
-        here = locate(frame, seen, place.catalog, place.reference, accept=models.manifest.accept)
-        if here.pose is not None:
-            found = _collect(run, here.pose, camera)
-            return FrameResult(FrameStatus.FIX, ids, here.inliers, here.score, here.pose, found)
-        best = here if result.score is None or here.score is not None else result
-        result = FrameResult(_further(result.status, here.status), ids, best.inliers, best.score)
-    return result
+    if expected is not None and Finder.TRACKING in finders:
+        near = maps_in_view(models.manifest.region, expected.pose)
+        result = _first_accepted(models, looker, near, (Finder.TRACKING,), camera)
+    lost = tuple(finder for finder in finders if finder is not Finder.TRACKING)
+    if result.detections is not None or not lost:
+        return result
+    return _first_accepted(models, looker, _regions(models, frame, lost), lost, camera)
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a frame was taken, by one region's candidates: pose, drawn tight on the map, or
-    None and why. agrees (N,) : the candidates right by that pose; inliers of the gate;
-    score of the dense check.
-    """
-
-    status: FrameStatus
-    agrees: NDArray[np.bool_]
-    pose: Pose | None = None
-    inliers: int = 0
-    score: DenseScore | None = None
-
-
-def locate(
-    frame: ModelFrame, seen: Candidates, catalog: Catalog, reference: ReferenceMap, *, accept: Acceptance
-) -> Location:
-    """Return what gate, dense check and alignment make of a detector's candidates."""
-    points = catalog.p_ecef[seen.label]
-    nobody = np.zeros(len(seen), dtype=np.bool_)
-    best = Location(FrameStatus.NO_POSE, nobody)
-    options = GateOptions(min_inliers=accept.min_inliers)
-    for proposal in propose_poses(MODEL_CAMERA, seen.uv_px, points, seen.score, options=options):
-        pose, score = _checked(frame, proposal.pose, reference, accept)
-        agrees = nobody if pose is None else _agree(pose, seen.uv_px, points)
-        if pose is not None and agrees.sum() >= FEWEST_LANDMARKS:
-            return Location(FrameStatus.FIX, agrees, pose, proposal.support, score)
-        if best.score is None or not score.peak <= best.score.peak:
-            best = Location(FrameStatus.FAILED_CHECK, nobody, None, proposal.support, score)
+def _first_accepted(
+    models: Models, looker: "_Looker", regions: list[str], finders: tuple[Finder, ...], camera: Camera
+) -> FrameResult:
+    """Return what the first region with an accepted pose gives, else the best failure."""
+    best = FrameResult(FrameStatus.ELSEWHERE)
+    tried: tuple[str, ...] = ()
+    for region_id in regions:
+        tried = (*tried, region_id)
+        here = looker.look(models.region(region_id), finders)
+        if here.verdict is not None and here.verdict.alignment is not None:
+            found = detections_of(here.region, here.verdict.alignment, looker.seen, camera)
+            pose, score = here.verdict.alignment.pose, here.verdict.score
+            return FrameResult(FrameStatus.FIX, tried, here.support, score, pose, here.finder, found)
+        score = None if here.verdict is None else here.verdict.score
+        status = _further(best.status, here.status)
+        if best.score is None or (score is not None and score.contrast > best.score.contrast):
+            best = FrameResult(status, tried, here.support, score)
+        else:
+            best = FrameResult(status, tried, best.inliers, best.score)
     return best
 
 
-def _checked(
-    frame: ModelFrame, pose: Pose, reference: ReferenceMap, accept: Acceptance
-) -> tuple[Pose | None, DenseScore]:
-    """Return the pose drawn tight where it passes the dense check, and the better score.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one region made of a frame: verdict on its last proposal (None: there was none)."""
 
-    A right pose of few landmarks may lie too far off to pass: one that stands out at all
-    is drawn tight first and judged again.
-    """
-    score = dense_score(frame, pose, reference)
-    if not score.contrast >= PROMISING:
-        return None, score
-    aligned = align(frame, pose, reference, shift=score.shift)
-    if aligned is None:
-        return None, score
-    if not is_accepted(accept, score):
-        again = dense_score(frame, aligned.pose, reference)
-        score = again if again.contrast > score.contrast else score
-    return (aligned.pose if is_accepted(accept, score) else None), score
+    region: RegionModels
+    status: FrameStatus
+    verdict: Verdict | None = None
+    support: int = 0
+    finder: Finder | None = None
 
 
-def is_accepted(accept: Acceptance, score: DenseScore) -> bool:
-    """Tell whether a dense check passes the limits (NaN does not)."""
-    enough = score.peak >= accept.peak and score.strength >= accept.strength
-    return enough and score.contrast >= accept.contrast
+class _Looker:
+    """One frame, looked at by one region after the other; keeps what detectors have seen."""
+
+    def __init__(self, models: Models, search: FrameSearch, expected: Expectation | None) -> None:
+        self._models, self._search, self._expected = models, search, expected
+        self.seen: list[tuple[RegionModels, Candidates]] = []
+
+    def look(self, place: RegionModels, finders: tuple[Finder, ...]) -> Look:
+        """Return the first accepted pose of a region's finders, or the last that was refused."""
+        best = Look(place, FrameStatus.NO_POSE)
+        for finder in finders:
+            for pose, support in self._proposals(finder, place):
+                verdict = self._settle(place, finder, pose)
+                if verdict.alignment is not None:
+                    return Look(place, FrameStatus.FIX, verdict, support, finder)
+                if best.verdict is None or verdict.score is not None:
+                    best = Look(place, FrameStatus.FAILED_CHECK, verdict, support, finder)
+        return best
+
+    def _proposals(self, finder: Finder, place: RegionModels) -> list[tuple[Pose, int]]:
+        if finder is Finder.MATCH:
+            bank = self._models.bank(place.entry.id)
+            return [(one.pose, one.blocks) for one in match_place(self._search, bank, place.reference)]
+        if finder is Finder.TRACKING:
+            assert self._expected is not None
+            search = self._search
+            near = follow(search.features, self._expected, place.reference, search.mounting)
+            return [(one.pose, one.blocks) for one in near]
+        if place.entry.detector is None:
+            return []
+        network = self._models.detector(place.entry.id)
+        seen = detect(network, self._search.frame, threshold=place.entry.detector.threshold)
+        self.seen.append((place, seen))
+        points = place.catalog.p_ecef[seen.label]
+        options = GateOptions(min_inliers=self._models.manifest.accept.min_inliers)
+        gated = propose_poses(MODEL_CAMERA, seen.uv_px, points, seen.score, options=options)
+        return [(proposal.pose, proposal.support) for proposal in gated]
+
+    def _settle(self, place: RegionModels, finder: Finder, pose: Pose) -> Verdict:
+        mounting, accept = self._search.mounting, self._models.manifest.accept
+        if finder is Finder.LANDMARKS:  # a few landmarks place a frame to tens of km: blocks draw it in
+            prior = mounting.prior(LD_PIXEL_SIGMA)
+            support = improve(self._search.features, pose, place.reference, prior=prior)
+            if support is None:
+                return Verdict(None, None)
+            pose = support.pose
+        return settle(self._search.frame, pose, place.reference, mounting, accept)
 
 
 def _further(one: FrameStatus, other: FrameStatus) -> FrameStatus:
@@ -183,40 +213,13 @@ def _further(one: FrameStatus, other: FrameStatus) -> FrameStatus:
     return max(one, other, key=order.index)
 
 
-def _agree(pose: Pose, uv_px: Array, p_ecef: Array) -> NDArray[np.bool_]:
-    """Tell which candidates lie where a pose puts their landmarks."""
-    expected, _, _ = observe(MODEL_CAMERA, pose.cam_from_ecef, pose.r_ecef, p_ecef)
-    return np.asarray(np.linalg.norm(uv_px - expected, axis=1) < AGREEMENT_PX)
-
-
-def _regions(models: Models, frame: ModelFrame) -> list[str]:
-    """Return the regions with a detector to try on a frame, likeliest first."""
-    equipped = [place.id for place in models.manifest.region if place.detector]
+def _regions(models: Models, frame: ModelFrame, finders: tuple[Finder, ...]) -> list[str]:
+    """Return the places to try on a frame: the classifier's, likeliest first, then those it does not know."""
+    able = [place.id for place in models.manifest.region if Finder.MATCH in finders or place.detector]
     rc = models.manifest.rc
     if rc is None or models.classifier is None:
-        return equipped
+        return able
     probability = classify(models.classifier, frame)
     likely = likely_regions(probability, rc.classes, threshold=rc.threshold, most=len(rc.classes))
-    return [region for region in likely if region in equipped][: rc.most_regions]
-
-
-def _collect(run: list[tuple[RegionModels, Candidates]], pose: Pose, camera: Camera) -> Detections:
-    """Return all candidates that agree with an accepted pose, as landmarks."""
-    ids: list[str] = []
-    regions: list[str] = []
-    columns: list[Array] = []
-    for place, seen in run:
-        agrees = _agree(pose, seen.uv_px, place.catalog.p_ecef[seen.label])
-        label = seen.label[agrees]
-        names = place.catalog.ids
-        ids += [names[k] for k in label]
-        regions += [place.entry.id] * len(label)
-        lla = [place.catalog.lon_deg[label], place.catalog.lat_deg[label], place.catalog.height[label]]
-        sigma = np.full(len(label), place.entry.detector.sigma_model_px or np.nan)  # type: ignore[union-attr]
-        columns.append(np.column_stack([*lla, seen.uv_px[agrees], seen.score[agrees], sigma]))
-    table = np.concatenate(columns)
-    scale = np.sqrt(camera.fx_px * camera.fy_px) / MODEL_CAMERA.fx_px
-    uv_px = user_px_from_model(camera, table[:, 3:5])
-    return Detections(
-        ids, regions, table[:, 0], table[:, 1], table[:, 2], uv_px, table[:, 5], table[:, 6] * scale
-    )
+    unclassed = [region for region in able if region not in rc.classes]
+    return [region for region in likely if region in able][: rc.most_regions] + unclassed[:MOST_UNCLASSED]

@@ -34,17 +34,24 @@ class Pose:
     @property
     def tilt(self) -> float:
         """Angle between the optical axis and the geodetic nadir, rad."""
+        return self.tilt_from((0.0, 0.0, 1.0))
+
+    def tilt_from(self, down_cam: tuple[float, float, float]) -> float:
+        """Angle between the geodetic nadir and where it should be in the camera's axes, rad."""
         lat, lon, _ = lla_from_ecef(self.r_ecef)
-        sine = np.linalg.norm(np.cross(self.cam_from_ecef[2], geodetic_up(lat, lon)))
-        return float(np.arctan2(sine, -self.cam_from_ecef[2] @ geodetic_up(lat, lon)))
+        nadir = -self.cam_from_ecef @ geodetic_up(lat, lon)
+        return float(np.arctan2(np.linalg.norm(np.cross(nadir, down_cam)), nadir @ down_cam))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:
-    """What a fit weighs: pixel_sigma of a right candidate, px; tilt_sigma, rad."""
+    """What a fit weighs: pixel_sigma of a right candidate, px; tilt_sigma, rad, of the
+    camera about where it should look: down_cam, the nadir's direction in its own axes.
+    """
 
     pixel_sigma: float = 2.0
     tilt_sigma: float = float(np.deg2rad(3.0))
+    down_cam: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
 
 class Fit:
@@ -82,11 +89,13 @@ class Fit:
         normal = np.einsum("mkai,mkaj->mij", weighted, self.jacobian)
         right = np.einsum("mkai,mka->mi", weighted, error)
         lat, lon, _ = lla_from_ecef(self.r_ecef)
-        axis = np.einsum("mij,mj->mi", self.cam_from_ecef, -geodetic_up(lat, lon))[:, :2]  # 0 at nadir
-        tilt = np.zeros((len(axis), 2, 6))  # d(axis): the nadir turns with r, the camera with theta
+        nadir = np.einsum("mij,mj->mi", self.cam_from_ecef, -geodetic_up(lat, lon))
+        axis = nadir - np.array(prior.down_cam)
+        tilt = np.zeros((len(axis), 3, 6))  # d(nadir): it turns with r, the camera with theta
         distance = np.linalg.norm(self.r_ecef, axis=1)
-        tilt[:, :, :3] = -self.cam_from_ecef[:, :2] * (1e3 / distance)[:, None, None]
-        tilt[:, 0, 4], tilt[:, 1, 3] = 1.0, -1.0
+        across = np.eye(3) - nadir[:, :, None] * nadir[:, None, :]
+        tilt[:, :, :3] = -(across @ self.cam_from_ecef) * (1e3 / distance)[:, None, None]
+        tilt[:, :, 3:] = -_cross_matrix(nadir)
         normal += np.einsum("mai,maj->mij", tilt, tilt) / prior.tilt_sigma**2
         right -= np.einsum("mai,ma->mi", tilt, axis) / prior.tilt_sigma**2
         normal += np.eye(6) * 1e-9 * np.trace(normal, axis1=1, axis2=2)[:, None, None]
@@ -107,9 +116,14 @@ class Fit:
 def rotation_from_vector(theta: Array) -> Array:
     """Return exp(theta x), (M, 3, 3), of rotation vectors (M, 3), rad (Rodrigues)."""
     angle = np.linalg.norm(theta, axis=1)[:, None, None]
-    cross = np.zeros((len(theta), 3, 3))
-    cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -theta[:, 2], theta[:, 1], -theta[:, 0]
-    cross -= cross.transpose(0, 2, 1)
+    cross = _cross_matrix(theta)
     one = np.sinc(angle / np.pi)
     two = 0.5 * np.sinc(0.5 * angle / np.pi) ** 2
     return np.asarray(np.eye(3) + one * cross + two * (cross @ cross))
+
+
+def _cross_matrix(vector: Array) -> Array:
+    """Return the matrices (M, 3, 3) of the product vector x, of vectors (M, 3)."""
+    cross = np.zeros((len(vector), 3, 3))
+    cross[:, 0, 1], cross[:, 0, 2], cross[:, 1, 2] = -vector[:, 2], vector[:, 1], -vector[:, 0]
+    return np.asarray(cross - cross.transpose(0, 2, 1))

@@ -2,54 +2,83 @@
 
 `load_models` reads and hashes every file once (a 40-MB set takes 0.3 s) and compares the
 networks' metadata with the manifest, so a mismatch is refused by name before the first
-frame. Networks and maps are then loaded when a frame asks for them, at most `HELD`
-regions at a time: that keeps the program under 250 MB.
+frame. Networks and maps are then loaded when a frame asks for them, and only so many
+kept: that keeps the program under 250 MB.
 """
 
+import functools
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from flightsw.errors import ModelError
 from flightsw.vision import manifest as mf
 from flightsw.vision.catalog import Catalog, read_catalog
 from flightsw.vision.landmarks import HEAT_SHAPE
 from flightsw.vision.maps import ReferenceMap, read_map
+from flightsw.vision.match_coarse import Bank, make_bank
 from flightsw.vision.session import Session
 
-HELD = 2  # regions in memory at a time
+T = TypeVar("T")
+
+HELD = 8  # maps, 2 MB each
+HELD_BANKS = 12  # maps ready to be searched, 1.7 MB each
+HELD_DETECTORS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class RegionModels:
-    """One region's catalogue, reference map and, where there is one, detector."""
+    """One region's catalogue and reference map."""
 
     entry: mf.Region
     catalog: Catalog
     reference: ReferenceMap
-    detector: Session | None
 
 
 @dataclass(slots=True)
 class Models:
-    """A checked models folder. `classifier` None: every region with a detector is tried."""
+    """A checked models folder. `classifier` None: every place is tried; most_banks : maps held
+    ready to be searched.
+    """
 
     folder: Path
     manifest: mf.Manifest
     classifier: Session | None
     threads: int = 1
+    most_banks: int = HELD_BANKS
     _held: "OrderedDict[str, RegionModels]" = field(default_factory=OrderedDict)
+    _banks: "OrderedDict[str, Bank]" = field(default_factory=OrderedDict)
+    _detectors: "OrderedDict[str, Session]" = field(default_factory=OrderedDict)
 
     def region(self, region_id: str) -> RegionModels:
-        """Return a region's models, from memory or from disk (checked again)."""
-        if region_id in self._held:
-            self._held.move_to_end(region_id)
-            return self._held[region_id]
-        while len(self._held) >= HELD:
-            self._held.popitem(last=False)
-        entry = next(place for place in self.manifest.region if place.id == region_id)
-        self._held[region_id] = _load_region(self.folder, entry, self.threads)
-        return self._held[region_id]
+        """Return a region's catalogue and map, from memory or from disk (checked again)."""
+        return _kept(self._held, region_id, HELD, lambda: _load_region(self.folder, self._entry(region_id)))
+
+    def bank(self, region_id: str) -> Bank:
+        """Return a region's map made ready for the coarse search."""
+        return _kept(self._banks, region_id, HELD_BANKS, lambda: make_bank(self.region(region_id).reference))
+
+    def detector(self, region_id: str) -> Session:
+        """Return a region's detector. Raises ValueError where it has none."""
+        entry = self._entry(region_id)
+        load = functools.partial(_load_detector, self.folder, entry, self.threads)
+        return _kept(self._detectors, region_id, HELD_DETECTORS, load)
+
+    def _entry(self, region_id: str) -> mf.Region:
+        return next(place for place in self.manifest.region if place.id == region_id)
+
+
+def _kept(held: "OrderedDict[str, T]", key: str, most: int, make: Callable[[], T]) -> T:
+    """Return what is held under a key, or make it in place of what was used longest ago."""
+    if key in held:
+        held.move_to_end(key)
+    else:
+        while len(held) >= most:
+            held.popitem(last=False)
+        held[key] = make()
+    return held[key]
 
 
 def load_models(folder: Path, *, threads: int = 1) -> Models:
@@ -75,7 +104,8 @@ def verify_models(folder: Path) -> list[str]:
     models = load_models(folder)
     lines = []
     for entry in models.manifest.region:
-        _load_region(folder, entry, 1)
+        if entry.detector:
+            _load_detector(folder, entry, 1)
         kind = "landmarks, map, detector" if entry.detector else "landmarks, map"
         lines.append(f"{entry.id}: {entry.landmarks} {kind}")
     if models.manifest.rc:
@@ -83,17 +113,20 @@ def verify_models(folder: Path) -> list[str]:
     return lines
 
 
-def _load_region(folder: Path, entry: mf.Region, threads: int) -> RegionModels:
-    detector = None
-    if entry.detector:
-        detector = Session(
-            _read_detector(folder, entry),
-            path=folder / entry.detector.model.file,
-            input_shape=entry.detector.input,
-            output_shapes={"heat": (1, entry.landmarks, *HEAT_SHAPE), "offset": (1, 2, *HEAT_SHAPE)},
-            threads=threads,
-        )
-    return RegionModels(entry, _load_catalog(folder, entry), _load_map(folder, entry), detector)
+def _load_region(folder: Path, entry: mf.Region) -> RegionModels:
+    return RegionModels(entry, _load_catalog(folder, entry), _load_map(folder, entry))
+
+
+def _load_detector(folder: Path, entry: mf.Region, threads: int) -> Session:
+    if entry.detector is None:
+        raise ValueError(f"{entry.id} has no detector")
+    return Session(
+        _read_detector(folder, entry),
+        path=folder / entry.detector.model.file,
+        input_shape=entry.detector.input,
+        output_shapes={"heat": (1, entry.landmarks, *HEAT_SHAPE), "offset": (1, 2, *HEAT_SHAPE)},
+        threads=threads,
+    )
 
 
 def _load_catalog(folder: Path, entry: mf.Region) -> Catalog:

@@ -90,7 +90,7 @@ def search(
     chosen = _distinct(np.concatenate([votes for _, votes in judged]), supporters, count)
     i, h = first[chosen], height[chosen]
     nadir = ground[i] - turn[chosen] * h * (z[i] + h * bend[i])
-    r_ecef, cam_from_ecef = _nadir_poses(plane, nadir, h, turn[chosen])
+    r_ecef, cam_from_ecef = level_poses(plane, nadir, h, turn[chosen])
     return r_ecef, cam_from_ecef, supporters[chosen]
 
 
@@ -142,7 +142,7 @@ def _distinct(votes: Array, supporters: NDArray[np.bool_], count: int) -> Indice
     return np.array(chosen[:count], np.int64)
 
 
-def _nadir_poses(plane: Plane, nadir: Complex, height: Array, turn: Complex) -> tuple[Array, Array]:
+def level_poses(plane: Plane, nadir: Complex, height: Array, turn: Complex) -> tuple[Array, Array]:
     """Return positions (M, 3) and cam_from_ecef (M, 3, 3) looking straight down."""
     foot, up = plane.point(nadir)
     along = turn.real[:, None] * plane.axes[0] + turn.imag[:, None] * plane.axes[1]

@@ -40,7 +40,7 @@ def select(
     from flightsw.vision.catalog import write_catalog
     from flightsw.vision.maps import write_map
     from groundtools.imagery import open_imagery
-    from groundtools.landmarks.maps import SEAS, build_map
+    from groundtools.landmarks.maps import build_map, seas_of
     from groundtools.landmarks.regions import REGION_IDS, region_by_id
     from groundtools.landmarks.select import catalog_of, select_landmarks
 
@@ -53,8 +53,7 @@ def select(
             selection = select_landmarks(place, opened, count)
             write_catalog(folder / f"{name}.cat", catalog_of(place, selection))
             sys.stderr.write(f"{name}: {len(selection.score)} landmarks\n")
-        # The embedded imagery has no sea floor of its own worth showing.
-        views = [(one, ("flat",) if one.name == "embedded" else SEAS) for one in opened]
+        views = [(one, seas_of(one)) for one in opened]
         write_map(folder / f"{name}.map", build_map(name, place.bounds_deg, views))
     return 0
 

@@ -80,6 +80,17 @@ def read_land(imagery: Imagery, grid: GroundGrid) -> Grey:
     return np.asarray(land, np.float32) / np.float32(255.0)
 
 
+def read_valid(imagery: Imagery, grid: GroundGrid) -> NDArray[np.bool_]:
+    """Return where an imagery has a picture of its own (rows, columns); open sea counts as shown."""
+    middle = np.deg2rad(grid.north_deg - 0.5 * grid.rows * grid.step_lat_deg)
+    level = level_for(grid.step_lat_deg * METRES_PER_DEG, float(middle), native_level=imagery.native_level)
+    x, y = _mercator_axes(grid, level)
+    x0, y0 = int(x[0]) - 2, int(y[0]) - 2
+    shown = imagery.valid(x0, y0, int(x[-1]) + 3, int(y[-1]) + 3, level=level)
+    columns, rows = (x - x0).astype(np.int64), (y - y0).astype(np.int64)
+    return np.asarray(shown[rows][:, columns] > 127)
+
+
 def _mercator_axes(grid: GroundGrid, level: int) -> tuple[Array, Array]:
     """Return world x (columns,) and y (rows,) of the cells' centres."""
     lon = grid.west_deg + (np.arange(grid.columns) + 0.5) * grid.step_lon_deg

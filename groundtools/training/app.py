@@ -8,7 +8,7 @@ trunk), `vinsat train evaluate rc|ld`. Runs go on where they were stopped, by an
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -156,12 +156,18 @@ def evaluate_flight(
     seed: int = 90_003,
     imagery: Imageries = None,
     models: Path | None = None,
+    finder: Annotated[
+        Literal["both", "match", "landmarks"], Parameter(help="Who may propose poses.")
+    ] = "both",
     as_json: Json = False,
 ) -> int:
-    """Judge the vision of the flight program as a whole: all networks, gate, dense check."""
+    """Judge the vision of the flight program as a whole: networks, matching, dense check."""
+    from flightsw.vision.finder import ALL_FINDERS, Finder
     from groundtools.training.report import flight_report
 
-    report = flight_report(models or models_folder(), region, list(_specs(imagery, "flat")), frames, seed)
+    finders = ALL_FINDERS if finder == "both" else (Finder[finder.upper()],)
+    specs = list(_specs(imagery, "flat"))
+    report = flight_report(models or models_folder(), region, specs, frames, seed, finders=finders)
     return _show(report, as_json)
 
 

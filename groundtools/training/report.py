@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from flightsw.errors import InputError
 from flightsw.vision.catalog import read_catalog
+from flightsw.vision.finder import ALL_FINDERS, Finder
 from flightsw.vision.manifest import Region as PlaceEntry
 from flightsw.vision.models import Models, load_models
 from flightsw.vision.session import Session
@@ -73,7 +74,13 @@ def ld_report(
 
 
 def flight_report(
-    folder: Path, regions: list[str] | None, specs: list[str], frames: int, seed: int
+    folder: Path,
+    regions: list[str] | None,
+    specs: list[str],
+    frames: int,
+    seed: int,
+    *,
+    finders: tuple[Finder, ...] = ALL_FINDERS,
 ) -> dict[str, Any]:
     """Return the figures of the whole flight path, keyed "region imagery" and "all imagery"."""
     models = load_models(folder)
@@ -85,7 +92,7 @@ def flight_report(
             region = region_by_id(place.id)
             for (imagery,) in ld_sources(region, _first_seas(specs)):
                 outcomes: list[FlightOutcome] = []
-                for outcome in fly(models, region, imagery, seed, frames):
+                for outcome in fly(models, region, imagery, seed, frames, finders=finders):
                     outcomes.append(outcome)
                     done = len(outcomes) + sum(map(len, everything.values()))
                     progress.update(done, f"{place.id} {imagery.name}")
@@ -118,8 +125,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _network(models: Models, region: str) -> Network:
-    session: Session | None = models.region(region).detector
-    assert session is not None
+    session: Session = models.detector(region)
 
     def run(x: Floats) -> tuple[Floats, Floats]:
         heat, offset = session.run(x)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from flightsw.astro.time import Epoch
 from flightsw.cli import main
 from flightsw.runtime import run as run_module
 from flightsw.runtime.pipeline import FramesSummary
@@ -42,11 +43,22 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
 def looks(monkeypatch: pytest.MonkeyPatch, rows: list) -> None:
     """Let `run` find the given rows in any frames."""
 
-    def run_frames(frames: Path, camera: object, models: Path, out: Path) -> FramesSummary:
-        write_observations(out / "observations.csv", rows)
-        return FramesSummary({FrameStatus.FIX: 2, FrameStatus.BLACK: 1}, len(rows))
+    class Sweep:
+        """Finds the rows once, and nothing more with an orbit."""
 
-    monkeypatch.setattr(run_module, "run_frames", run_frames)
+        epochs: tuple[Epoch, ...] = ()
+
+        def __init__(self, frames: Path, camera: object, models: Path, out: Path) -> None:
+            self.out = out
+
+        def look(self, *, neighbours: bool) -> FramesSummary:
+            write_observations(self.out / "observations.csv", rows)
+            return FramesSummary({FrameStatus.FIX: 2, FrameStatus.BLACK: 1}, len(rows))
+
+        def look_again(self, expected: list) -> tuple[FramesSummary, int]:
+            return self.look(neighbours=True), 0
+
+    monkeypatch.setattr(run_module, "FrameSweep", Sweep)
 
 
 @pytest.mark.verifies("RUN-008")

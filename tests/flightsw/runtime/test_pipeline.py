@@ -77,7 +77,7 @@ def test_bad_frames_among_good_ones_are_skipped_and_counted(world, tmp_path):
     assert len(seen) == summary.landmarks
     assert len(seen.frame_t_s) == 2
     np.testing.assert_allclose(seen.frame_t_s, [0.0, 50.0])
-    assert (seen.sigma_px == 0.8).all()
+    assert ((seen.sigma_px > 0.2) & (seen.sigma_px < 1.0)).all()  # px
     assert "7 frames: 2 fix" in summary.sentence
     assert "640 x 480" in report(tmp_path)[-1]["detail"]
 

@@ -4,13 +4,16 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from flightsw.astro.geodesy import ecef_from_lla
 from flightsw.camera.model import Camera
 from flightsw.camera.project import observe
-from flightsw.vision.finder import FrameStatus, find_landmarks
+from flightsw.vision.detections import Detections
+from flightsw.vision.finder import Finder, FrameStatus, find_landmarks
 from flightsw.vision.landmarks import Candidates, decode
 from flightsw.vision.models import load_models
 from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb
 from flightsw.vision.regions import likely_regions, sigmoid
+from flightsw.vision.settle import mounting_of
 
 
 @pytest.fixture(scope="module")
@@ -22,33 +25,62 @@ def jpeg(rgb: np.ndarray) -> bytes:
     return simplejpeg.encode_jpeg(np.ascontiguousarray(rgb), 92, colorsubsampling="444")
 
 
-def test_a_frame_of_the_region_is_a_fix_with_its_true_landmarks_only(toy, models, toy_frame):
+def true_pixels(toy, camera: Camera, found: Detections) -> np.ndarray:
+    """Return where the true pose shows what was found, px."""
+    p_ecef = ecef_from_lla(np.deg2rad(found.lat_deg), np.deg2rad(found.lon_deg), found.height)
+    return observe(camera, toy.TRUE_POSE.cam_from_ecef, toy.TRUE_POSE.r_ecef, p_ecef)[0]
+
+
+def test_a_frame_of_the_region_is_matched_without_any_detector(toy, models, toy_frame):
     result = find_landmarks(models, jpeg(toy_frame), MODEL_CAMERA)
     assert result.status is FrameStatus.FIX
+    assert result.finder is Finder.MATCH
     assert result.regions == ("33T",)
     found = result.detections
-    catalog = toy.catalog()
-    index = [catalog.ids.index(name) for name in found.landmark_id]
-    true_uv = observe(MODEL_CAMERA, toy.TRUE_POSE.cam_from_ecef, toy.TRUE_POSE.r_ecef, catalog.p_ecef[index])[
-        0
-    ]
-    assert len(found) >= 10
-    np.testing.assert_allclose(found.uv_px, true_uv, atol=0.01)  # px
-    np.testing.assert_allclose(found.confidence, 0.8, atol=1e-3)
-    np.testing.assert_allclose(found.sigma_px, 0.8)
-    assert result.inliers == len(found)
+    assert len(found) >= 30
+    assert all(name.startswith("33T/") for name in found.landmark_id)
+    assert len(set(found.landmark_id)) == len(found)
+    error = np.linalg.norm(found.uv_px - true_pixels(toy, MODEL_CAMERA, found), axis=1)
+    assert np.median(error) < 0.3  # px
+    assert error.max() < 1.5  # px
+
+
+def test_the_detector_alone_gives_its_true_landmarks_and_no_lie(toy, models, toy_frame):
+    result = find_landmarks(models, jpeg(toy_frame), MODEL_CAMERA, finders=(Finder.LANDMARKS,))
+    assert result.status is FrameStatus.FIX
+    assert result.finder is Finder.LANDMARKS
+    found, catalog = result.detections, toy.catalog()
+    is_landmark = np.array([name in catalog.ids for name in found.landmark_id])
+    assert is_landmark.sum() == result.inliers >= 10
+    true_uv = true_pixels(toy, MODEL_CAMERA, found)
+    np.testing.assert_allclose(found.uv_px[is_landmark], true_uv[is_landmark], atol=0.01)  # px
+    np.testing.assert_allclose(found.confidence[is_landmark], 0.8, atol=1e-3)
+    np.testing.assert_allclose(found.sigma_px[is_landmark], 0.8)
 
 
 def test_pixels_and_sigmas_are_those_of_the_users_camera(toy, models, toy_field):
     camera = Camera(1400, 800, 1064.355, 1064.355, 710.0, 390.0)
     rgb = toy.render(toy_field, toy.TRUE_POSE, camera=camera)
-    result = find_landmarks(models, jpeg(rgb), camera)
+    result = find_landmarks(models, jpeg(rgb), camera, finders=(Finder.LANDMARKS,))
     assert result.status is FrameStatus.FIX
     found, catalog = result.detections, toy.catalog()
-    index = [catalog.ids.index(name) for name in found.landmark_id]
-    true_uv = observe(camera, toy.TRUE_POSE.cam_from_ecef, toy.TRUE_POSE.r_ecef, catalog.p_ecef[index])[0]
-    np.testing.assert_allclose(found.uv_px, true_uv, atol=0.01)  # px
-    np.testing.assert_allclose(found.sigma_px, 0.8 * 1.2)
+    is_landmark = np.array([name in catalog.ids for name in found.landmark_id])
+    error = np.abs(found.uv_px - true_pixels(toy, camera, found))
+    assert error[is_landmark].max() < 0.01  # px
+    assert np.median(error[~is_landmark]) < 0.3  # px
+    np.testing.assert_allclose(found.sigma_px[is_landmark], 0.8 * 1.2)
+
+
+def test_a_camera_that_looks_ahead_by_its_mounting_is_matched_too(toy, models, toy_field):
+    ahead = np.deg2rad(12.0)
+    mounting = np.array([[1, 0, 0], [0, np.cos(ahead), np.sin(ahead)], [0, -np.sin(ahead), np.cos(ahead)]])
+    camera = dataclasses.replace(MODEL_CAMERA, cam_from_body=mounting)
+    pose = toy.pose_above(44.2, 15.4, 520e3, yaw=1.9)
+    pose = dataclasses.replace(pose, cam_from_ecef=mounting @ pose.cam_from_ecef)
+    result = find_landmarks(models, jpeg(toy.render(toy_field, pose)), camera)
+    assert result.status is FrameStatus.FIX
+    assert np.linalg.norm(result.pose.r_ecef - pose.r_ecef) < 5e3  # m
+    assert result.pose.tilt_from(mounting_of(camera).down_cam) < np.deg2rad(0.5)
 
 
 @pytest.mark.verifies("VIS-103")
@@ -95,6 +127,7 @@ def test_without_enough_candidates_there_is_no_pose(models, toy_frame):
         dataclasses.replace(models, manifest=manifest, _held=type(models._held)()),
         jpeg(toy_frame),
         MODEL_CAMERA,
+        finders=(Finder.LANDMARKS,),
     )
     assert result.status is FrameStatus.NO_POSE
 

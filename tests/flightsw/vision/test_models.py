@@ -7,6 +7,7 @@ import pytest
 
 from flightsw.errors import InputError, ModelError
 from flightsw.vision import manifest as mf
+from flightsw.vision import models as models_module
 from flightsw.vision.catalog import write_catalog
 from flightsw.vision.maps import write_map
 from flightsw.vision.models import load_models, verify_models
@@ -164,7 +165,8 @@ def test_metadata_are_read_without_the_runtime(toy, toy_models, rng):
             pass
 
 
-def test_at_most_two_regions_are_held_in_memory(toy, toy_map, toy_models):
+def test_no_more_maps_and_searches_are_held_than_memory_allows(toy, toy_map, toy_models, monkeypatch):
+    monkeypatch.setattr(models_module, "HELD", 2)
     tmp_path, manifest = toy_models, mf.read_manifest(toy_models)
     places = [manifest.region[0]]
     for name in ("17R", "54S"):
@@ -174,11 +176,14 @@ def test_at_most_two_regions_are_held_in_memory(toy, toy_map, toy_models):
         catalog_entry, map_entry = (mf.file_entry(tmp_path, f"{name}.{end}") for end in ("cat", "map"))
         places.append(mf.Region(name, toy.BOUNDS_DEG, len(catalog), catalog_entry, map_entry))
     mf.write_manifest(tmp_path, dataclasses.replace(manifest, region=tuple(places)))
-    models = load_models(tmp_path)
-    assert models.region("17R").detector is None
+    models = dataclasses.replace(load_models(tmp_path), most_banks=1)
     for name in ("33T", "54S", "17R", "33T"):
         models.region(name)
+        models.bank(name)
         assert len(models._held) <= 2
+        assert len(models._banks) == 1
+    with pytest.raises(ValueError, match="17R has no detector"):
+        models.detector("17R")
     assert models.region("33T") is models.region("33T")
 
 

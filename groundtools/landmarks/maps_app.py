@@ -1,0 +1,40 @@
+"""Add places to a models folder: their reference maps and landmarks, without training.
+
+`vinsat maps build --name ID --bounds-deg W,S,E,N --imagery PATH --out DIR` writes ID.map
+and ID.cat and seals the manifest. The flight program then finds fixes there by matching.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from groundtools.landmarks.app import default_imagery
+
+app = App(name="maps", help="Add places to a models folder: reference maps, without training.")
+
+
+@app.command
+def build(
+    *,
+    name: Annotated[str, Parameter(help="Up to 8 letters, digits or -.")],
+    bounds_deg: Annotated[
+        str, Parameter(help="W,S,E,N in degrees; W to E may cross 180.", allow_leading_hyphen=True)
+    ],
+    imagery: Annotated[
+        list[str] | None, Parameter(help="Sources, the richest first; all at hand without it.")
+    ] = None,
+    out: Annotated[Path, Parameter(help="Models folder, new or existing.")],
+) -> int:
+    """Build a place's reference map and landmarks; write or extend the folder's manifest."""
+    from groundtools.imagery import open_imagery
+    from groundtools.landmarks.place import add_place, parse_bounds, parse_name
+
+    place, bounds = parse_name(name), parse_bounds(bounds_deg)
+    opened = [open_imagery(spec) for spec in imagery or default_imagery()]
+    entry = add_place(out, place, bounds, opened)
+    sys.stdout.write(
+        f"{place}: map of {entry.map.bytes / 1e3:.0f} kB, {entry.landmarks} landmarks in {out}\n"
+    )
+    return 0
