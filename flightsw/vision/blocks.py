@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 BLOCK = 16  # cells of 2.4 km: 38 km
 INDEPENDENT = 1.0  # of a block's usable cells
 LEAST_SIGMA = 0.05  # cells
+LEAST_ENERGY = 0.3  # of the three channels, a usable cell; land has 1 to 3, flat sea and noise 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +41,22 @@ class BlockShifts:
 
 
 def place_blocks(
-    features: Floats, usable: Mask, window: Floats, *, reach: int, least_usable: float
+    features: Floats, usable: Mask, window: Floats, *, reach: int, least_usable: float, most: int = 10_000
 ) -> BlockShifts:
     """Return where the blocks of an image lie best on a map.
 
     features (3, H, W), usable (H, W) : H and W whole blocks; window (3, H + 2 reach,
     W + 2 reach) : the map, so that block cell (i, j) lies on window cell (i + reach,
-    j + reach) unmoved; least_usable : of a block's cells.
+    j + reach) unmoved; least_usable : of a block's cells; most : so many blocks are looked
+    at, those with the most in them. Blocks that show nothing (flat sea) are left out.
     """
     height, width = usable.shape
     rows, columns = height // BLOCK, width // BLOCK
     share = _split(usable[None].astype(np.float32))[:, 0].mean(axis=(1, 2))
-    chosen = np.flatnonzero(share > least_usable)
+    energy = _split(np.square(features).sum(axis=0)[None])[:, 0].mean(axis=(1, 2))
+    rank = np.where((share > least_usable) & (energy > LEAST_ENERGY * share), energy, 0.0)
+    best = np.argsort(-rank, kind="stable")[:most]
+    chosen = np.sort(best[rank[best] > 0.0])
     row, column = np.divmod(np.arange(rows * columns), columns)
     at = np.column_stack([row, column])[chosen] * float(BLOCK) + 0.5 * (BLOCK - 1)
     score = _correlated(features, usable, window, chosen, reach)

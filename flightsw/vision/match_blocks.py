@@ -2,7 +2,7 @@
 
 A rough pose (of the coarse search: 5 deg of yaw, 5 % of scale, 10 km; of a prediction:
 tens of km) lays the map under the frame: the map's features are looked up at the frame's
-own cells and their directions turned into the frame's axes. 180 blocks of the frame then
+own cells and their directions turned into the frame's axes. The 100 blocks of the frame with the most in them
 look for their places within `REACH` cells (`flightsw.vision.blocks`). Pairs of blocks vote
 for the similarity that moves all of them (tilt bends it: the radius allows for that), and
 the pose is fitted to those that agree. What agrees by chance is for the dense check.
@@ -26,6 +26,7 @@ REACH = 12  # cells, 30 km
 TOP = HEIGHT % BLOCK // 2  # cells above the first row of blocks
 LEAST_USABLE = 0.3  # of a block's cells
 LEAST_CORRELATION = 0.2
+MOST_BLOCKS = 100  # looked at: half the time of all, and enough
 VOTE_RADIUS = 3.0  # cells
 FEWEST_BLOCKS = 5  # that agree with a fitted pose
 MOST_VOTERS = 60  # blocks that make pairs
@@ -51,7 +52,12 @@ def improve(features: FrameFeatures, rough: Pose, reference: ReferenceMap, *, pr
     window = map_under(ground, reference, rows, np.arange(-REACH, width + REACH))
     cut = (slice(TOP, TOP + height), slice(0, width))
     shifts = place_blocks(
-        features.planes[:, *cut], features.usable[cut], window, reach=REACH, least_usable=LEAST_USABLE
+        features.planes[:, *cut],
+        features.usable[cut],
+        window,
+        reach=REACH,
+        least_usable=LEAST_USABLE,
+        most=MOST_BLOCKS,
     )
     good = np.flatnonzero(shifts.is_good & (shifts.peak > LEAST_CORRELATION))
     if len(good) < FEWEST_BLOCKS:

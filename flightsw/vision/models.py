@@ -23,9 +23,9 @@ from flightsw.vision.session import Session
 
 T = TypeVar("T")
 
-HELD = 8  # maps, 2 MB each
+HELD = 6  # maps, 2 MB each
 HELD_BANKS = 12  # maps ready to be searched, 1.7 MB each
-HELD_DETECTORS = 2
+HELD_DETECTORS = 1  # they are the second finder, and the largest
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ import simplejpeg
 from flightsw.camera.model import Camera
 from flightsw.errors import InputError, ModelError
 from flightsw.runtime import pipeline
-from flightsw.runtime.pipeline import OBSERVATIONS, REPORT, run_frames
+from flightsw.runtime.pipeline import OBSERVATIONS, REPORT, FrameSweep, run_frames
 from flightsw.runtime.tables import read_observations
 from flightsw.vision.finder import FrameStatus
 from flightsw.vision.preprocess import MODEL_CAMERA
+from flightsw.vision.track import Expectation
 
 TOY_WORLD = Path(__file__).parents[2] / "data" / "toy_world.py"
 
@@ -174,3 +175,36 @@ def test_a_run_over_full_resolution_frames_stays_under_250_mb(toy, world, tmp_pa
     command = [sys.executable, "-c", code, str(folder), str(models), str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(result.stdout) * 1024 < 250e6  # bytes
+
+
+@pytest.mark.verifies("VIS-110")
+def test_a_frame_that_gave_nothing_is_found_where_an_orbit_puts_it_and_only_there(
+    toy, world, tmp_path, monkeypatch
+):
+    folder = frames(tmp_path / "frames", {"00": world.good, "20": world.other})
+    with monkeypatch.context() as patch:  # a first look that recognises nothing
+        patch.setattr(pipeline, "ALL_FINDERS", ())
+        sweep = FrameSweep(folder, MODEL_CAMERA, world.models, tmp_path)
+        assert sweep.look(neighbours=False).counts == {FrameStatus.ELSEWHERE: 2}
+    away = toy.pose_above(46.6, 15.4, 520e3, yaw=0.7)  # 270 km off
+    for pose in (away, toy.pose_above(0.0, 0.0, 520e3)):
+        assert sweep.look_again([Expectation(pose, 10e3)] * 2)[1] == 0
+    assert sweep.look_again([None, None])[1] == 0
+    near = toy.pose_above(44.35, 15.3, 522e3, yaw=0.71)
+    summary, found = sweep.look_again([Expectation(near, 10e3)] * 2)
+    assert found == 1
+    assert summary.counts == {FrameStatus.FIX: 1, FrameStatus.ELSEWHERE: 1}
+    assert [row["found_by"] for row in report(tmp_path)] == ["tracking", ""]
+    once = (tmp_path / OBSERVATIONS).read_bytes()
+    assert sweep.look_again([Expectation(near, 10e3)] * 2)[1] == 0
+    assert (tmp_path / OBSERVATIONS).read_bytes() == once
+
+
+def test_the_same_frames_give_the_same_bytes(world, tmp_path):
+    folder = frames(tmp_path / "frames", {"00": world.good, "05": world.good})
+    written = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        run_frames(folder, MODEL_CAMERA, world.models, tmp_path / name)
+        written.append([(tmp_path / name / file).read_bytes() for file in (OBSERVATIONS, REPORT)])
+    assert written[0] == written[1]
