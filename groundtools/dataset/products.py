@@ -49,7 +49,7 @@ def _product(recipe: Recipe, split_name: str, region: str, index: int) -> Produc
     )
     years = split.years
     return Product(
-        name=f"{split_name}/{region}/{index:05d}",
+        name=f"{split_name}/{region}-{index:05d}",
         split=split_name,
         region=region,
         grid=grid,

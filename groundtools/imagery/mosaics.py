@@ -83,7 +83,7 @@ def grid_around(lon_deg: float, lat_deg: float, *, pixel_m: float, width_px: int
 class Product:
     """One picture that is asked for.
 
-    name : "train/33T/00012", also its path; grid : where; first_day, last_day : when
+    name : "train/33T-00012", also its path; grid : where; first_day, last_day : when
     (both included), in these months; collection : of what; scenes : files or imageries
     of this split, for sources that have them; seed : of everything random about it.
     """

@@ -1,0 +1,404 @@
+"""Pictures from STAC catalogues of cloud-optimised GeoTIFFs, without an account.
+
+Searching, reading, warping and retrying are pystac's, odc-stac's and GDAL's work. Two
+traps are met here. GDAL remembers addresses that failed, so that trying again sends no
+request: such files are kept out of its memory (CPL_VSIL_CURL_NON_CACHED). And a cloud
+that is averaged into a pixel before it is masked stays in the picture: the mask of bad
+pixels is made at the scene's own resolution, brought to the grid by `max`, and widened
+by as many pixels as the resampling of colours reaches.
+"""
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.errors import InputError
+from groundtools.imagery.errors import RemoteError, SceneError
+from groundtools.imagery.mosaics import Grid, Mosaic, Product, stretched
+
+Floats = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+
+ATTEMPTS = 3  # of a whole read, after GDAL's own eight of each request
+TILE_PX = 512  # side of the pieces in which a median over dates is taken
+MAX_LAYERS = 4  # scenes over one place that a median is taken of
+HTTP: dict[str, Any] = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_MAX_RETRY": "8",
+    "GDAL_HTTP_RETRY_DELAY": "0.25",
+    "GDAL_HTTP_RETRY_CODES": "429,500,502,503,504",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/http",  # failures are not remembered
+    "GDAL_NUM_THREADS": "1",
+    "GDAL_CACHEMAX": 64,  # MB
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StacOptions:
+    """What is read and how; see groundtools.dataset.recipe.StacSource."""
+
+    bands: tuple[str, ...]
+    mask_band: str
+    bad_values: tuple[int, ...]
+    cloud_values: tuple[int, ...]
+    low: float
+    high: float
+    resampling: str
+    depth: int
+    masked: bool
+    max_cloud_percent: float
+
+
+class Catalogue(Protocol):
+    """Where items are looked up."""
+
+    def find(self, product: Product, max_cloud_percent: float) -> Iterator[list[Any]]:
+        """Yield batches of items that meet a product's grid, days and months."""
+        ...
+
+
+class StaticCatalogue:
+    """A catalogue of files, read once into a tree of outlines."""
+
+    def __init__(self, address: str) -> None:
+        import shapely
+        from pystac import STACError
+
+        io = _retrying_io()
+        try:
+            self._items = sorted(_read_catalogue(address, io), key=lambda item: item.id)
+        except (STACError, OSError, ValueError, KeyError) as error:
+            raise _unreadable(address, error) from error
+        if not self._items:
+            raise InputError("holds no items", file=address, fix="name the catalogue's catalog.json")
+        shapes = [shapely.geometry.shape(item.geometry) for item in self._items]
+        self._tree = shapely.STRtree(shapes)
+
+    def find(self, product: Product, max_cloud_percent: float) -> Iterator[list[Any]]:
+        """Yield one batch: all that fits."""
+        import shapely
+
+        area = shapely.Polygon(product.grid.footprint_deg())
+        found = [self._items[index] for index in sorted(self._tree.query(area, predicate="intersects"))]
+        yield [item for item in found if _fits(item, product, max_cloud_percent)]
+
+
+class ApiCatalogue:
+    """A STAC API, asked month by month in the product's own random order."""
+
+    def __init__(self, address: str) -> None:
+        import pystac_client
+
+        try:
+            self._client = pystac_client.Client.open(address, stac_io=_api_io())
+        except Exception as error:  # requests, pystac and JSON errors have no common base
+            raise RemoteError(f"{address}: does not answer as a STAC API ({_brief(error)})") from error
+        self._address = address
+
+    def find(self, product: Product, max_cloud_percent: float) -> Iterator[list[Any]]:
+        """Yield the items of one month after the other."""
+        years = range(product.first_day.year, product.last_day.year + 1)
+        months = [(year, month) for year in years for month in product.months]
+        for index in np.random.default_rng(product.seed).permutation(len(months)):
+            year, month = months[index]
+            first = datetime(year, month, 1, tzinfo=UTC)
+            last = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC) - timedelta(seconds=1)
+            try:
+                search = self._client.search(
+                    collections=[product.collection],
+                    bbox=list(product.grid.bounds_deg()),
+                    datetime=(first, last),
+                    max_items=500,
+                )
+                found = sorted(search.items(), key=lambda item: item.id)
+            except Exception as error:  # see above
+                raise RemoteError(f"{self._address}: search failed ({_brief(error)})") from error
+            yield [item for item in found if _fits(item, product, max_cloud_percent)]
+
+
+def open_catalogue(address: str, *, api: bool) -> Catalogue:
+    """Return the catalogue at a file or address."""
+    return ApiCatalogue(address) if api else StaticCatalogue(address)
+
+
+class StacMosaics:
+    """Products from a catalogue: see `groundtools.imagery.mosaics.MosaicSource`."""
+
+    def __init__(self, catalogue: Catalogue, options: StacOptions, *, credit: str, licence: str) -> None:
+        self.credit, self.licence = credit, licence
+        self._catalogue, self._options = catalogue, options
+        _configure_gdal()
+
+    def make(self, product: Product) -> Mosaic:
+        """Return random scenes laid over each other, or the median of their clear pixels."""
+        chosen = choose_scenes(self._catalogue, product, self._options)
+        if not chosen:
+            raise SceneError(f"{product.name}: no scene of {product.collection} meets it")
+        if self._options.masked:
+            bands, cloud = self._median(chosen, product.grid), 0.0
+        else:
+            bands, cloud = self._first(chosen, product.grid)
+        pixels = stretched(bands, self._options.low, self._options.high)
+        ids = tuple(item.id for item in chosen)
+        days = tuple(sorted({item.datetime.date().isoformat() for item in chosen}))
+        known = bool(self._options.mask_band)
+        return Mosaic(pixels, ids, days, cloud_percent=cloud if known else None)
+
+    def _first(self, items: Sequence[Any], grid: Grid) -> tuple[Floats, float]:
+        """Return the first picture there is of each pixel (3, h, w), and its cloud in percent."""
+        options = self._options
+        out = np.full((len(options.bands), grid.height_px, grid.width_px), np.nan, np.float32)
+        cloudy = np.zeros(out.shape[1:], bool)
+        for item in items:
+            window = _window(item, grid, (slice(0, grid.height_px), slice(0, grid.width_px)))
+            if window is None or not np.isnan(out[0][window]).any():
+                continue
+            bands = read_bands(item, grid, window, options.bands, options.resampling)
+            new = np.isnan(out[0][window]) & np.isfinite(bands).all(axis=0)
+            out[:, window[0], window[1]][:, new] = bands[:, new]
+            if options.mask_band and new.any():
+                classes = _read(item, grid, window, [options.mask_band], "nearest", "uint8", 0)[0]
+                cloudy[window][new] = np.isin(classes[new], options.cloud_values)
+        pictured = np.isfinite(out[0])
+        share = float(cloudy[pictured].mean()) if pictured.any() else 0.0
+        return out, round(100.0 * share, 2)
+
+    def _median(self, items: Sequence[Any], grid: Grid) -> Floats:
+        """Return the median of the pixels (3, h, w) that no cloud touches; NaN where there is none."""
+        options = self._options
+        out = np.full((len(options.bands), grid.height_px, grid.width_px), np.nan, np.float32)
+        for top in range(0, grid.height_px, TILE_PX):
+            for left in range(0, grid.width_px, TILE_PX):
+                tile = (
+                    slice(top, min(top + TILE_PX, grid.height_px)),
+                    slice(left, min(left + TILE_PX, grid.width_px)),
+                )
+                out[:, tile[0], tile[1]] = _median_of(items, grid, tile, options)
+        return out
+
+
+def choose_scenes(catalogue: Catalogue, product: Product, options: StacOptions) -> list[Any]:
+    """Return scenes in the product's random order, those that add nothing left out.
+
+    Kept clouds need one picture of each place, a median up to MAX_LAYERS.
+    """
+    import shapely
+
+    area = shapely.Polygon(product.grid.footprint_deg())
+    layers = [area] * (MAX_LAYERS if options.masked else 1)  # what each layer still lacks
+    rng = np.random.default_rng([product.seed, 1])
+    chosen: list[Any] = []
+    for batch in catalogue.find(product, options.max_cloud_percent):
+        for index in rng.permutation(len(batch)):
+            shape = shapely.geometry.shape(batch[index].geometry)
+            for number, lacking in enumerate(layers):
+                left = lacking.difference(shape)
+                if left.area < lacking.area - 1e-6 * area.area:
+                    layers[number] = left
+                    chosen.append(batch[index])
+                    break
+            if len(chosen) == options.depth or all(one.is_empty for one in layers):
+                return chosen
+    return chosen
+
+
+def read_bands(
+    item: Any, grid: Grid, window: tuple[slice, slice], bands: Sequence[str], resampling: str
+) -> Floats:
+    """Return bands (n, h, w) of a scene on a window of a grid, NaN where it has no picture."""
+    return _read(item, grid, window, bands, resampling, "float32", np.nan)
+
+
+def read_bad(
+    item: Any, grid: Grid, window: tuple[slice, slice], mask_band: str, bad_values: Sequence[int]
+) -> Bools:
+    """Return which pixels (h, w) of a window are touched by a bad pixel of the scene, widened.
+
+    The widening covers how far the colours' resampling (overviews included) reaches beyond
+    a pixel: one pixel, and one more for each time the mask is coarser than the grid.
+    """
+    import cv2
+    import odc.stac
+    from odc.geo.xr import xr_reproject
+
+    box = _geobox(grid)[window]
+    native: list[Any] = []
+
+    def load() -> Floats:
+        area = box.pad(3).extent
+        data = odc.stac.load([item], bands=[mask_band], geopolygon=area, resampling="nearest")
+        classes = data[mask_band].isel(time=0)
+        bad = np.isin(classes.values, bad_values).astype(np.uint8)
+        native.append(abs(float(classes.odc.geobox.resolution.x)))
+        flags = xr_reproject(classes.copy(data=bad), box, resampling="max", dst_nodata=255)
+        return np.asarray(flags.values)
+
+    flags = _patiently(load, item)
+    reach = 1 + int(native[-1] / grid.pixel_m)
+    kernel = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return np.asarray(cv2.dilate((flags != 0).astype(np.uint8), kernel) > 0)
+
+
+def _median_of(
+    items: Sequence[Any], grid: Grid, tile: tuple[slice, slice], options: StacOptions
+) -> Floats:
+    shape = (tile[0].stop - tile[0].start, tile[1].stop - tile[1].start)
+    layers = []
+    for item in items:
+        window = _window(item, grid, tile)
+        if window is None:
+            continue
+        bands = read_bands(item, grid, window, options.bands, options.resampling)
+        if options.mask_band:
+            bands[:, read_bad(item, grid, window, options.mask_band, options.bad_values)] = np.nan
+        layer = np.full((len(bands), *shape), np.nan, np.float32)
+        rows, columns = (
+            slice(part.start - whole.start, part.stop - whole.start)
+            for part, whole in zip(window, tile, strict=True)
+        )
+        layer[:, rows, columns] = bands
+        layers.append(layer)
+    if not layers:
+        return np.full((len(options.bands), *shape), np.nan, np.float32)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
+        return np.asarray(np.nanmedian(np.stack(layers), axis=0), np.float32)
+
+
+def _read(
+    item: Any,
+    grid: Grid,
+    window: tuple[slice, slice],
+    bands: Sequence[str],
+    resampling: str,
+    dtype: str,
+    nodata: float,
+) -> NDArray[Any]:
+    import odc.stac
+
+    def load() -> NDArray[Any]:
+        data = odc.stac.load(
+            [item],
+            bands=list(bands),
+            geobox=_geobox(grid)[window],
+            resampling=resampling,
+            dtype=dtype,
+            nodata=nodata,
+        )
+        return np.stack([np.asarray(data[band].values[0]) for band in bands])
+
+    return _patiently(load, item)
+
+
+def _patiently(load: Any, item: Any) -> NDArray[Any]:
+    """Return load(), tried again where a connection broke in the middle; SceneError at the end."""
+    from rasterio.errors import RasterioError
+
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        try:
+            with _quiet():
+                return np.asarray(load())
+        except (RasterioError, OSError) as error:
+            reason = _brief(error)
+        except (KeyError, ValueError) as error:  # odc-stac: a band the item lacks, no grid, no CRS
+            raise SceneError(f"scene {item.id} cannot be used ({_brief(error)})") from error
+        time.sleep(0.2 * 2**attempt)
+    raise SceneError(f"scene {item.id} cannot be read ({reason})")
+
+
+def _geobox(grid: Grid) -> Any:
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    return GeoBox((grid.height_px, grid.width_px), Affine(*grid.affine), f"EPSG:{grid.epsg}")
+
+
+def _window(item: Any, grid: Grid, within: tuple[slice, slice]) -> tuple[slice, slice] | None:
+    """Return the rows and columns of `within` that an item's outline meets, or None."""
+    import shapely
+
+    outline = shapely.segmentize(shapely.geometry.shape(item.geometry), 0.25)
+    lonlat = shapely.get_coordinates(outline)
+    uv = grid.uv_from_lonlat(lonlat[:, 0], lonlat[:, 1])
+    uv = uv[np.isfinite(uv).all(axis=1)]
+    if not len(uv):
+        return None
+    (left, top), (right, bottom) = np.floor(uv.min(axis=0)) - 2, np.ceil(uv.max(axis=0)) + 2
+    rows = slice(int(max(top, within[0].start)), int(min(bottom, within[0].stop)))
+    columns = slice(int(max(left, within[1].start)), int(min(right, within[1].stop)))
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+
+
+def _fits(item: Any, product: Product, max_cloud_percent: float) -> bool:
+    if item.datetime is None or item.collection_id not in (None, product.collection):
+        return False
+    day = item.datetime.date()
+    cloud = item.properties.get("eo:cloud_cover")
+    return (
+        product.first_day <= day <= product.last_day
+        and day.month in product.months
+        and (cloud is None or float(cloud) <= max_cloud_percent)
+    )
+
+
+def _read_catalogue(address: str, io: Any) -> Iterator[Any]:
+    import pystac
+
+    catalogue = pystac.Catalog.from_file(address, stac_io=io)
+    yield from catalogue.get_items(recursive=True)
+
+
+def _retrying_io() -> Any:
+    from pystac.stac_io import RetryStacIO
+
+    return RetryStacIO(retry=_retry())
+
+
+def _api_io() -> Any:
+    from pystac_client.stac_api_io import StacApiIO
+
+    return StacApiIO(max_retries=_retry(), timeout=60)
+
+
+def _retry() -> Any:
+    from urllib3 import Retry
+
+    return Retry(total=8, backoff_factor=0.25, status_forcelist=[429, 500, 502, 503, 504])
+
+
+def _configure_gdal() -> None:
+    import odc.stac
+
+    with _quiet():
+        odc.stac.configure_rio(**HTTP)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what libraries say about each other's future, and about rasters' lack of one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _unreadable(address: str, error: Exception) -> Exception:
+    if address.startswith(("http://", "https://")):
+        return RemoteError(f"{address}: cannot be read ({_brief(error)}); check the network, then resume")
+    if not Path(address).exists():
+        return InputError("does not exist", file=address, fix="name the catalogue's catalog.json")
+    return InputError(f"is not a STAC catalogue ({_brief(error)})", file=address)
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
