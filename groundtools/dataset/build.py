@@ -27,6 +27,7 @@ from groundtools.imagery.mosaics import MosaicSource, Product
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 4  # products a worker has at hand or waiting
+CONNECT_S = 20.0  # to a scheduler elsewhere
 DEATHS = 3  # of workers at one product, after which it is quarantined
 
 Report = Callable[[int, int], None]
@@ -80,7 +81,7 @@ def build(
 ) -> Result:
     """Make what a started data set lacks; return what happened. Resuming is the same call."""
     recipe = load_recipe(_recipe_of(out))
-    with store.process_is_alone(out):
+    with store.alone(out):
         for leftover in store.leftovers(out):
             leftover.unlink(missing_ok=True)
         wanted = {product.name: product for product in products(recipe)}
@@ -172,7 +173,7 @@ def _client(address: str) -> Any:
     from distributed import Client
 
     try:
-        return Client(address, set_as_default=False, timeout=20)
+        return Client(address, set_as_default=False, timeout=CONNECT_S)
     except (OSError, ValueError, TimeoutError) as error:
         raise RemoteError(f"--scheduler {address}: does not answer ({error})") from error
 

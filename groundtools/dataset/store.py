@@ -13,6 +13,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,7 @@ from groundtools.imagery.mosaics import NOTHING, CameraPose, Grid, Mosaic, Pixel
 
 MANIFEST = "manifest.jsonl"
 RECIPE = "recipe.toml"
-LOG = ".making.log"
-TAG = "RECEIPT"
+TAG = "VINSAT_RECEIPT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +105,6 @@ def save(folder: Path, product: Product, mosaic: Mosaic) -> Entry:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, content)
-        with open(folder / LOG, "a", encoding="utf-8") as log:  # who made what, for counting
-            log.write(f"{product.name}\n")
     return _entry(json.loads(text), folder, path, content)
 
 
@@ -168,21 +166,15 @@ def write_manifest(folder: Path, records: Iterable[Record]) -> None:
         write_durably(folder / MANIFEST, text.encode())
 
 
-class writing:  # noqa: N801 - it is used like a function
-    """A context in which an error of the disk becomes one line that names the file."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """Turn an OSError into a UsageError."""
-        if isinstance(error, OSError):
-            fix = "free some space" if error.errno == errno.ENOSPC else "choose another --out"
-            reason = (error.strerror or str(error)).lower()
-            raise UsageError(f"{self._path}: cannot be written ({reason}); {fix}, then resume") from error
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an error of the disk into one line that names the file."""
+    try:
+        yield
+    except OSError as error:
+        fix = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another --out"
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{path}: cannot be written ({reason}); {fix}, then resume") from error
 
 
 def leftovers(folder: Path) -> Iterator[Path]:
@@ -213,21 +205,23 @@ def _receipt(content: bytes) -> str:
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
             with memory.open() as dataset:
                 dataset.read(1)
-                return str(dataset.tags(ns="VINSAT")[TAG])
+                return str(dataset.tags()[TAG])
     except rasterio.errors.RasterioError as error:
         raise ValueError(str(error)) from error
 
 
-def process_is_alone(folder: Path) -> Any:
-    """Return a lock on the folder, held until closed. Raises UsageError when another build runs."""
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process. Raises UsageError when another build is at work in it."""
     import fcntl
 
-    with writing(folder / ".lock"):
-        handle = open(folder / ".lock", "a")  # noqa: SIM115 - it is held for the whole build
+    handle = os.open(folder, os.O_RDONLY)  # the folder itself: no lock file stays behind
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        handle.close()
+    except BlockingIOError:
+        os.close(handle)
         raise UsageError(f"{folder}: another build is at work in it; wait for it, or end it") from None
-    os.utime(folder / ".lock")
-    return handle
+    try:
+        yield
+    finally:
+        os.close(handle)

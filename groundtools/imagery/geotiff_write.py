@@ -37,7 +37,6 @@ def cog_bytes(
         "predictor": "YES",
         "blocksize": BLOCK_PX,
         "overview_resampling": resampling,
-        "interleave": "pixel",
         "bigtiff": "IF_SAFER",
         "num_threads": "1",
     }
@@ -48,7 +47,7 @@ def cog_bytes(
         with memory.open(**profile) as dataset:
             dataset.write(bands)
             if tags:
-                dataset.update_tags(ns="VINSAT", **tags)
+                dataset.update_tags(**tags)  # the COG driver drops namespaces
         return bytes(memory.read())
 
 

@@ -230,10 +230,10 @@ def read_bad(
     import odc.stac
     from odc.geo.xr import xr_reproject
 
-    box = _geobox(grid)[window]
     native: list[Any] = []
 
     def load() -> Floats:
+        box = _geobox(grid)[window]
         area = box.pad(3).extent
         data = odc.stac.load([item], bands=[mask_band], geopolygon=area, resampling="nearest")
         classes = data[mask_band].isel(time=0)
@@ -387,8 +387,8 @@ def _configure_gdal() -> None:
 def _quiet() -> Iterator[None]:
     """Leave out what libraries say about each other's future, and about rasters' lack of one."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", FutureWarning)
+        for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", kind)
         yield
 
 
