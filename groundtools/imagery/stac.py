@@ -71,12 +71,11 @@ class StaticCatalogue:
 
     def __init__(self, address: str) -> None:
         import shapely
-        from pystac import STACError
 
         io = _retrying_io()
         try:
             self._items = sorted(_read_catalogue(address, io), key=lambda item: item.id)
-        except (STACError, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # pystac's retrying reader raises bare Exception
             raise _unreadable(address, error) from error
         if not self._items:
             raise InputError("holds no items", file=address, fix="name the catalogue's catalog.json")
@@ -310,7 +309,9 @@ def _patiently(load: Any, item: Any) -> NDArray[Any]:
                 return np.asarray(load())
         except (RasterioError, OSError) as error:
             reason = _brief(error)
-        except (KeyError, ValueError) as error:  # odc-stac: a band the item lacks, no grid, no CRS
+        except AssertionError as error:  # odc-geo's way to say it
+            raise SceneError(f"scene {item.id} cannot be used (it has no coordinate system)") from error
+        except (KeyError, ValueError) as error:  # odc-stac: a band or grid the item lacks
             raise SceneError(f"scene {item.id} cannot be used ({_brief(error)})") from error
         time.sleep(0.2 * 2**attempt)
     raise SceneError(f"scene {item.id} cannot be read ({reason})")
