@@ -15,7 +15,8 @@ from groundtools.dataset.recipe import (
     StacSource,
     TilesSource,
 )
-from groundtools.imagery.mosaics import Cost
+from groundtools.imagery.earthengine import requests_of
+from groundtools.imagery.mosaics import Cost, Grid
 
 FREE_TIERS_EECU_H = {"Community": 150.0, "Contributor": 1000.0}  # a month, non-commercial, since 2026-04
 DAYS_A_MONTH = 30.4
@@ -72,7 +73,7 @@ def plan(recipe: Recipe, *, workers: int = 2) -> Plan:
     hours = count * cost.seconds / 3600.0 / workers
     listings = 0
     if isinstance(recipe.source, EarthEngineSource):
-        hours = max(hours, count * cost.requests / recipe.source.requests_s / 3600.0)
+        hours = max(hours, count * cost.requests / (recipe.source.requests_s * workers) / 3600.0)
         if recipe.source.product == "scene":
             listings = len(recipe.regions) * len(recipe.collections) * len(counts)
     eecu_h = count * cost.eecu_s / 3600.0
@@ -103,7 +104,7 @@ def product_cost(recipe: Recipe) -> tuple[Cost, float, str]:
     side_km = camera.scale_m_px / 1e3
     area_km2 = pixels * side_km**2
     if isinstance(source, EarthEngineSource):
-        parts = requests_of(camera.width_px, camera.height_px)
+        parts = requests_of(Grid(32631, 0.0, 0.0, 1.0, camera.width_px, camera.height_px))
         eecu_s = source.eecu_s_per_mpx * pixels / 1e6
         basis = (
             f"{source.eecu_s_per_mpx:g} EECU-s a megapixel of three bands and one EECU-s a second of waiting"
@@ -127,20 +128,6 @@ def product_cost(recipe: Recipe) -> tuple[Cost, float, str]:
     if isinstance(source, GeoTiffSource):
         return Cost(0.0, pixels * 1e-7), 0.0, "0.1 s a megapixel, local files"
     return Cost(0.0, pixels * 3e-7), 0.0, "0.3 s a megapixel, rendered here"
-
-
-MAX_REQUEST_BYTES = 48_000_000  # of one computePixels answer, uncompressed
-
-
-def requests_of(width_px: int, height_px: int) -> int:
-    """Return into how many computePixels requests a picture of three bytes a pixel is cut."""
-    if 3 * width_px * height_px <= MAX_REQUEST_BYTES:
-        return 1
-    if width_px >= height_px:
-        half = width_px // 2
-        return requests_of(half, height_px) + requests_of(width_px - half, height_px)
-    half = height_px // 2
-    return requests_of(width_px, half) + requests_of(width_px, height_px - half)
 
 
 def _size(count: float) -> str:

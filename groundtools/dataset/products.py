@@ -59,4 +59,6 @@ def _product(recipe: Recipe, split_name: str, region: str, index: int) -> Produc
         collection=recipe.collections[index // split.per_region],
         scenes=split.scenes,
         seed=int(rng.integers(2**31)),
+        number=index % split.per_region,
+        siblings=split.per_region,
     )

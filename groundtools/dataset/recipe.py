@@ -141,7 +141,7 @@ class EarthEngineSource(Bands):
     """Google Earth Engine. product : "mosaic" of `depth` random pictures, or single "scene"s.
 
     eecu_s_per_mpx : EECU-seconds a megapixel of three bands is assumed to cost; budget_eecu_h :
-    the build stops cleanly when its estimate reaches it; requests_s : pace of requests.
+    the build stops cleanly when its estimate reaches it; requests_s : pace of each worker.
     The project and the credentials are never part of a recipe.
     """
 

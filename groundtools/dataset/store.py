@@ -85,20 +85,21 @@ def image_path(folder: Path, name: str) -> Path:
 
 def save(folder: Path, product: Product, mosaic: Mosaic) -> Entry:
     """Write a picture and return its entry. Raises UsageError where the disk refuses."""
+    where = mosaic.grid or product.grid
     valid = 100.0 * float((mosaic.pixels != NOTHING).any(axis=-1).mean())
     receipt = {
         "name": product.name,
         "split": product.split,
         "region": product.region,
         "collection": product.collection,
-        "grid": asdict(product.grid),
+        "grid": asdict(where),
         "scenes": mosaic.scenes,
         "days": mosaic.days,
         "valid_percent": round(valid, 2),
         "cloud_percent": mosaic.cloud_percent,
         "pose": None if mosaic.pose is None else asdict(mosaic.pose),
     }
-    grid = product.grid if mosaic.pose is None else None
+    grid = where if mosaic.pose is None else None
     text = json.dumps(receipt, separators=(",", ":"), sort_keys=True)
     content = cog_bytes(np.moveaxis(mosaic.pixels, -1, 0), grid, tags={TAG: text})
     path = image_path(folder, product.name)

@@ -5,7 +5,7 @@ corner of the first one (north-west), u east, v south; grids are UTM, north up.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from typing import Any, Protocol
@@ -85,7 +85,8 @@ class Product:
 
     name : "train/33T-00012", also its path; grid : where; first_day, last_day : when
     (both included), in these months; collection : of what; scenes : files or imageries
-    of this split, for sources that have them; seed : of everything random about it.
+    of this split, for sources that have them; seed : of everything random about it;
+    number, siblings : its place among the products of its split, region and collection.
     """
 
     name: str
@@ -98,6 +99,8 @@ class Product:
     collection: str
     scenes: tuple[str, ...]
     seed: int
+    number: int = 0
+    siblings: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Mosaic:
     pixels (h, w, 3) uint8, NOTHING where there is no picture; scenes : their ids;
     days : ISO dates of them, or "first/last" where only the span is known; cloud_percent :
     of the pictured area, None where unknown; pose : of camera views, whose pixels do not
-    lie on the product's grid.
+    lie on the product's grid; grid : where it is not the product's.
     """
 
     pixels: Pixels
@@ -124,7 +127,7 @@ class Mosaic:
     days: tuple[str, ...]
     cloud_percent: float | None = None
     pose: CameraPose | None = None
-    notes: tuple[str, ...] = field(default=())
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True, slots=True)
