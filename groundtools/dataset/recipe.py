@@ -164,9 +164,12 @@ class EarthEngineSource(Bands):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TilesSource:
-    """XYZ or WMTS tiles; each split names its own in `scenes`. level : the finest one there is."""
+    """XYZ or WMTS tiles; each split names its own in `scenes`. level : the finest one there is;
+    sea : flat colour up to the shoreline, or as the source painted it.
+    """
 
     level: int = 8
+    sea: Literal["flat", "raw", "half"] = "flat"
     credit: str = ""
     licence: str = ""
 

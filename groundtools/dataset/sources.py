@@ -24,7 +24,7 @@ def open_source(recipe: Recipe) -> MosaicSource:
     if isinstance(source, TilesSource):
         from groundtools.imagery.tile_mosaics import TileMosaics
 
-        return TileMosaics(level=source.level, credit=source.credit, licence=source.licence)
+        return TileMosaics(level=source.level, sea=source.sea, credit=source.credit, licence=source.licence)
     if isinstance(source, GeoTiffSource):
         from groundtools.imagery.raster_mosaics import RasterMosaics
 
