@@ -12,6 +12,7 @@ from groundtools.dataset.recipe import load_recipe
 from groundtools.dataset.store import Entry, Record
 
 CHUNK_BYTES = 1 << 20
+LISTING = "labels.sha256"  # hashes of labels and cards
 
 
 def verify(out: Path) -> list[str]:
@@ -69,7 +70,7 @@ def sha256_file(path: Path) -> str:
 
 def _label_faults(out: Path) -> list[str]:
     """Return faults of what `finish` wrote: every file of its list, by hash."""
-    listing = out / "labels.sha256"
+    listing = out / LISTING
     if not listing.is_file():
         return []
     faults = []
