@@ -101,7 +101,7 @@ def write_stac(out: Path, recipe: Recipe, entries: Iterable[Entry]) -> list[Path
     """Write a static STAC collection of the pictures that have a grid and a date."""
     import pystac
 
-    items = [_item(entry) for entry in entries if entry.pose is None and entry.days]
+    items = [_item(out, entry) for entry in entries if entry.pose is None and entry.days]
     if not items:
         return []
     boxes = [item.bbox for item in items]
@@ -128,7 +128,7 @@ def write_stac(out: Path, recipe: Recipe, entries: Iterable[Entry]) -> list[Path
     return [out / "stac" / "collection.json", *(out / "stac" / f"{item.id}.json" for item in items)]
 
 
-def _item(entry: Entry) -> Any:
+def _item(out: Path, entry: Entry) -> Any:
     import pystac
 
     outline = [[round(float(x), 7) for x in corner] for corner in entry.grid.footprint_deg()]
@@ -151,6 +151,6 @@ def _item(entry: Entry) -> Any:
         end_datetime=datetime.combine(end, time(23, 59, 59), UTC),
         stac_extensions=["https://stac-extensions.github.io/projection/v2.0.0/schema.json"],
     )
-    asset = pystac.Asset(f"../{entry.file}", media_type=pystac.MediaType.COG, roles=["data"])
+    asset = pystac.Asset(str(out / entry.file), media_type=pystac.MediaType.COG, roles=["data"])
     item.add_asset("image", asset)
     return item

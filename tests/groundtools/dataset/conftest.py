@@ -10,7 +10,7 @@ import pytest
 
 from groundtools.imagery import embedded_stac, open_imagery, stac
 
-AREAS = {"west": (11.2, 43.4, 11.8, 43.9), "east": (12.2, 43.4, 12.8, 43.9)}
+AREAS = {"west": (11.2, 46.5, 11.8, 47.0), "east": (12.2, 46.5, 12.8, 47.0)}
 
 RECIPE = """
 name = "small"
@@ -18,8 +18,8 @@ seed = 3
 regions = ["west", "east"]
 
 [areas]
-west = [11.2, 43.4, 11.8, 43.9]
-east = [12.2, 43.4, 12.8, 43.9]
+west = [11.2, 46.5, 11.8, 47.0]
+east = [12.2, 46.5, 12.8, 47.0]
 
 [camera]
 width_px = 96
@@ -59,6 +59,12 @@ def catalogue(tmp_path_factory) -> Path:
         patch.setattr(embedded_stac, "SCENE_PX", 120)
         patch.setattr(embedded_stac, "MARGIN_M", 36e3)
         return embedded_stac.make_catalogue(folder, tuple(AREAS.items()), open_imagery("embedded"))
+
+
+@pytest.fixture(scope="session")
+def recipe_text() -> str:
+    """Return the recipe with {catalog}, {train} and {policy} to be filled in."""
+    return RECIPE
 
 
 @pytest.fixture
