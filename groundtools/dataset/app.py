@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from flightsw.errors import EXIT_INPUT, UsageError
+from flightsw.errors import EXIT_INPUT, InputError, UsageError
 from groundtools import models_folder
 from groundtools.imagery.errors import EXIT_PARTIAL, EXIT_REMOTE
 
@@ -98,6 +98,22 @@ def verify(out: Path, *, as_json: Json = False) -> int:
     faults = verify_of(out)
     _show({"ok": not faults, "faults": faults}, faults or [f"{out}: all files are as they were made"], as_json)
     return EXIT_INPUT if faults else 0
+
+
+@app.command
+def view(
+    out: Path,
+    *,
+    thumbs: Annotated[int, Parameter(help="Pictures shown at most.")] = 48,
+    models: Models = None,
+) -> int:
+    """Write view.html into a data set: thumbnails with labels, counts, map, clouds."""
+    from groundtools.dataset.view import write_view
+
+    if not (out / "recipe.toml").is_file():
+        raise InputError("is no data set (no recipe.toml in it)", file=out)
+    sys.stdout.write(f"{write_view(out, models or models_folder(), thumbs=thumbs)}\n")
+    return 0
 
 
 def _build(out: Path, models: Path | None, as_json: bool, **options: Any) -> int:
