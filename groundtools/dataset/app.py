@@ -96,7 +96,9 @@ def verify(out: Path, *, as_json: Json = False) -> int:
     from groundtools.dataset.verify import verify as verify_of
 
     faults = verify_of(out)
-    _show({"ok": not faults, "faults": faults}, faults or [f"{out}: all files are as they were made"], as_json)
+    _show(
+        {"ok": not faults, "faults": faults}, faults or [f"{out}: all files are as they were made"], as_json
+    )
     return EXIT_INPUT if faults else 0
 
 

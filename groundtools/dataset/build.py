@@ -178,7 +178,7 @@ def _client(address: str) -> Any:
         raise RemoteError(f"--scheduler {address}: does not answer ({error})") from error
 
 
-class _cluster:  # noqa: N801 - it is used like a function
+class _cluster:
     """A context with a scheduler's address: one given, or one of our own with its workers."""
 
     def __init__(self, workers: int, scheduler: str) -> None:

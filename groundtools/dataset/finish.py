@@ -12,7 +12,6 @@ from groundtools.dataset.verify import LISTING, sha256_file
 from groundtools.imagery.geotiff_write import write_durably
 
 
-
 def finish(out: Path, models: Path) -> None:
     """Write labels and cards of a data set's pictures, and a list of their hashes.
 

@@ -83,7 +83,7 @@ def write_geoparquet(out: Path, labelled: Iterable[Labelled], landmarks: Landmar
         "file split landmark_id region class_id u_px v_px left_px top_px right_px bottom_px lon_deg lat_deg"
     ).split()
     frame = pandas.DataFrame(list(_rows(labelled, landmarks)), columns=names)
-    frame = frame.astype({"class_id": "int32", **{name: "float64" for name in names[5:]}})
+    frame = frame.astype({"class_id": "int32", **dict.fromkeys(names[5:], "float64")})
     points = geopandas.points_from_xy(frame.pop("lon_deg"), frame.pop("lat_deg"), crs="EPSG:4326")
     content = io.BytesIO()
     geopandas.GeoDataFrame(frame, geometry=points).to_parquet(content, index=False)

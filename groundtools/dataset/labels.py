@@ -69,7 +69,9 @@ def read_landmarks(recipe: Recipe, models: Path) -> Landmarks:
             parts.append((number, region, read_catalog(path)))
     if not parts:
         raise InputError(
-            "holds no landmark catalogue", file=models, fix="vinsat landmarks select, or name another --models"
+            "holds no landmark catalogue",
+            file=models,
+            fix="vinsat landmarks select, or name another --models",
         )
     own = np.concatenate([np.full(len(catalog), region in covered) for _, region, catalog in parts])
     return Landmarks(

@@ -52,7 +52,8 @@ class Plan:
         lines = [
             f"{self.recipe}: {self.count:,} pictures ({splits})",
             f"  {self.requests:,} requests, {_size(self.bytes_raw)} uncompressed,"
-            f" about {_size(self.bytes_fetched)} to fetch, about {self.hours:.3g} h with {self.workers} at work",
+            f" about {_size(self.bytes_fetched)} to fetch,"
+            f" about {self.hours:.3g} h with {self.workers} at work",
         ]
         if self.eecu_h:
             low, high = self.eecu_h / EECU_FACTOR, self.eecu_h * EECU_FACTOR

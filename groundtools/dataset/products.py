@@ -32,9 +32,7 @@ def total(recipe: Recipe, split: str) -> int:
 
 def _product(recipe: Recipe, split_name: str, region: str, index: int) -> Product:
     split = recipe.splits[split_name]
-    rng = np.random.default_rng(
-        [recipe.seed, SPLITS.index(split_name), zlib.crc32(region.encode()), index]
-    )
+    rng = np.random.default_rng([recipe.seed, SPLITS.index(split_name), zlib.crc32(region.encode()), index])
     west, south, east, north = recipe.bounds_deg(region)
     lon = rng.uniform(west, east)
     low, high = np.sin(np.deg2rad([south, north]))

@@ -233,9 +233,7 @@ class Recipe:
         if not 0 <= self.seed < 2**31:
             raise InputError(f"must lie in 0..2**31 - 1, got {self.seed}", field="seed")
         if not 0.0 <= self.min_valid_percent <= 100.0:
-            raise InputError(
-                f"must lie in 0..100, got {self.min_valid_percent:g}", field="min_valid_percent"
-            )
+            raise InputError(f"must lie in 0..100, got {self.min_valid_percent:g}", field="min_valid_percent")
         given = [key for key in SOURCES if getattr(self, key) is not None]
         if len(given) != 1:
             have = " and ".join(f"[{key}]" for key in given) or "none"

@@ -2,7 +2,8 @@
 
 Two areas of the embedded catalogue, 64 x 48 px at 600 m. Built once by one process, once
 by two workers with the memory of parent and workers (proportional set size, summed)
-sampled; the files must be the same. The speed-up is of wall time: it needs two idle cores. The status of 40,000 entries is timed by itself.
+sampled; the files must be the same. The speed-up is of wall time: it needs two idle
+cores. The status of 40,000 entries is timed by itself.
 quick: 200 pictures; full: 2,000.
 """
 

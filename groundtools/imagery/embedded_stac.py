@@ -116,9 +116,7 @@ def _write_scene(folder: Path, scene: Scene, imagery: Imagery) -> Any:
         stac_extensions=["https://stac-extensions.github.io/projection/v2.0.0/schema.json"],
     )
     for name in bands:
-        item.add_asset(
-            name, pystac.Asset(f"./{name}.tif", media_type=pystac.MediaType.COG, roles=["data"])
-        )
+        item.add_asset(name, pystac.Asset(f"./{name}.tif", media_type=pystac.MediaType.COG, roles=["data"]))
     return item
 
 

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,7 +57,7 @@ class Grid:
         """Return west, south, east, north of the outline, its bent sides included."""
         w, h, t = self.width_px, self.height_px, np.linspace(0.0, 1.0, 9)[:, None]
         corners = np.array([[0, 0], [w, 0], [w, h], [0, h], [0, 0]], float)
-        sides = [a + (b - a) * t for a, b in zip(corners[:-1], corners[1:], strict=True)]
+        sides = [a + (b - a) * t for a, b in pairwise(corners)]
         lonlat = self.lonlat_from_uv(np.concatenate(sides))
         (west, south), (east, north) = lonlat.min(axis=0), lonlat.max(axis=0)
         return float(west), float(south), float(east), float(north)
@@ -71,7 +72,7 @@ def _transformer(epsg: int) -> Any:
 
 def grid_around(lon_deg: float, lat_deg: float, *, pixel_m: float, width_px: int, height_px: int) -> Grid:
     """Return the grid whose middle is at a place, in that place's UTM zone, on whole pixels."""
-    zone = int(math.floor((lon_deg + 180.0) / 6.0)) % 60 + 1
+    zone = math.floor((lon_deg + 180.0) / 6.0) % 60 + 1
     epsg = (32600 if lat_deg >= 0.0 else 32700) + zone
     x, y = _transformer(epsg).transform(lon_deg, lat_deg)
     west = round(x / pixel_m - width_px / 2) * pixel_m

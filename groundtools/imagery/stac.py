@@ -247,9 +247,7 @@ def read_bad(
     return np.asarray(cv2.dilate((flags != 0).astype(np.uint8), kernel) > 0)
 
 
-def _median_of(
-    items: Sequence[Any], grid: Grid, tile: tuple[slice, slice], options: StacOptions
-) -> Floats:
+def _median_of(items: Sequence[Any], grid: Grid, tile: tuple[slice, slice], options: StacOptions) -> Floats:
     shape = (tile[0].stop - tile[0].start, tile[1].stop - tile[1].start)
     layers = []
     for item in items:

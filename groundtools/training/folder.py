@@ -191,7 +191,7 @@ def _read_window(path: Path, low: NDArray[np.int64], high: NDArray[np.int64], st
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         with rasterio.open(path) as dataset:
             whole = np.array([dataset.width, dataset.height])
-            first = np.maximum(-(-(-low) // step), 0)  # of the cells that lie wholly inside
+            first = np.maximum((step - 1 - low) // step, 0)  # of the cells that lie wholly inside
             last = np.minimum((whole - low) // step, cells)
             if (first >= last).any():
                 return out

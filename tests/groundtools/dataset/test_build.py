@@ -215,11 +215,15 @@ def test_a_poisoned_scene_is_set_aside_with_its_reason_and_the_rest_is_made(
 @pytest.mark.verifies("DAT-007")
 def test_no_picture_anywhere_is_said_and_nothing_is_written(recipe, tmp_path):
     path = recipe()
-    text = path.read_text().replace("first_year = 2019\nlast_year = 2019", "first_year = 2017\nlast_year = 2017")
+    text = path.read_text().replace(
+        "first_year = 2019\nlast_year = 2019", "first_year = 2017\nlast_year = 2017"
+    )
     path.write_text(text)
     out = tmp_path / "out"
     assert run_build(path, out) == EXIT_PARTIAL
-    (record,) = {r.reason.partition(": ")[2] for r in store.read_manifest(out).values() if hasattr(r, "reason")}
+    (record,) = {
+        r.reason.partition(": ")[2] for r in store.read_manifest(out).values() if hasattr(r, "reason")
+    }
     assert record == "no scene of embedded-l2a meets it"
     assert not (out / "images" / "validation").exists()
 

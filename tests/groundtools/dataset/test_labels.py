@@ -37,7 +37,9 @@ def built(catalogue, recipe_text, tmp_path_factory):
 
 
 def entry(grid: Grid, pose: CameraPose | None = None) -> store.Entry:
-    return store.Entry("train/a", "images/train/a.tif", "", 0, "train", "33T", "", grid, (), (), 100.0, None, pose)
+    return store.Entry(
+        "train/a", "images/train/a.tif", "", 0, "train", "33T", "", grid, (), (), 100.0, None, pose
+    )
 
 
 @pytest.mark.verifies("DAT-015")
@@ -106,7 +108,9 @@ def test_a_box_cut_by_the_edge_keeps_its_landmarks_centre(landmarks, tmp_path):
 
 @pytest.mark.verifies("DAT-015")
 def test_a_landmark_without_a_picture_is_no_label(landmarks, built, tmp_path):
-    record = next(r for r in store.read_manifest(built).values() if len(labels.labels_of(built, r, landmarks).index))
+    record = next(
+        r for r in store.read_manifest(built).values() if len(labels.labels_of(built, r, landmarks).index)
+    )
     whole = labels.labels_of(built, record, landmarks)
     pixels = store.read_pixels(built / record.file)
     pixels[:, :80] = 0
@@ -221,9 +225,7 @@ def test_a_crop_shows_its_landmarks_where_its_labels_say(built, rng):
     for yaw, scale in ((0.0, 620.0), (1.0, 500.0), (4.0, 700.0)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "_other_light", lambda rng, pixels: pixels)
-            patch.setattr(
-                module, "_read_window", lambda path, low, high, step: _window(picture, low, high)
-            )
+            patch.setattr(module, "_read_window", lambda path, low, high, step: _window(picture, low, high))
             aim = np.array([80.0, 32.0])
             pixels, local = folder._cut(rng, seen, aim, scale, (64, 64), yaw)
         near = (np.abs(local - 32) < 14).all(axis=1) & seen.inside
@@ -262,5 +264,3 @@ def test_training_on_what_is_no_data_set_is_one_line(tmp_path, capsys):
 def test_a_models_folder_without_catalogues_is_named(built, tmp_path, capsys):
     assert cli.main(["dataset", "resume", str(built), "--workers", "1", "--models", str(tmp_path)]) == 3
     assert "holds no landmark catalogue" in capsys.readouterr().err
-
-

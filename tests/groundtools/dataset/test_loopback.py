@@ -52,7 +52,9 @@ def test_a_file_that_never_comes_is_set_aside_and_made_once_it_does(
 ):
     monkeypatch.setitem(stac.HTTP, "GDAL_HTTP_MAX_RETRY", "1")
     ill = [True]
-    server = serve(catalogue.parent, lambda n, path: 500 if ill[0] and "2019" in path and "tif" in path else None)
+    server = serve(
+        catalogue.parent, lambda n, path: 500 if ill[0] and "2019" in path and "tif" in path else None
+    )
     out = tmp_path / "out"
     assert build(recipe(f"{server.address}/catalog.json"), out) == EXIT_PARTIAL
     aside = [r for r in store.read_manifest(out).values() if isinstance(r, store.Quarantined)]

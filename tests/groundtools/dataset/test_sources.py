@@ -47,7 +47,9 @@ def tiles(tmp_path):
         for y in range(y0 - 2, y0 + 3):
             u, v = np.meshgrid(np.arange(256) + 0.5 + 256 * x, np.arange(256) + 0.5 + 256 * y)
             lon, lat = lonlat_from_pixel(np.stack([u, v], axis=-1), level=8)
-            rgb = np.stack([(np.rad2deg(lon) - 10.0) * 50, (np.rad2deg(lat) - 41.0) * 50, 0 * lon + 90], axis=-1)
+            rgb = np.stack(
+                [(np.rad2deg(lon) - 10.0) * 50, (np.rad2deg(lat) - 41.0) * 50, 0 * lon + 90], axis=-1
+            )
             path = folder / "8" / str(x) / f"{y}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), np.round(rgb[..., ::-1]).astype(np.uint8))

@@ -116,7 +116,7 @@ def ground_npy(grid) -> bytes:
 @pytest.fixture
 def engine(monkeypatch):
     """Return `start(fault)`: the client connected to a `Transport`; waits are recorded, not slept."""
-    monkeypatch.setattr("ee.deprecation._FetchDataCatalogStac", lambda: {})
+    monkeypatch.setattr("ee.deprecation._FetchDataCatalogStac", dict)
     started = {}
     monkeypatch.setattr(time, "sleep", lambda s: started["waits"].append(s))
     real = earthengine.connect
@@ -242,7 +242,9 @@ def test_an_answer_cut_short_is_asked_for_again_and_named_when_it_stays_so(engin
 
 @pytest.mark.verifies("DAT-011")
 def test_an_error_that_is_none_of_these_sets_one_picture_aside(engine, recipe, tmp_path):
-    engine(lambda number, grid: (400, "Image.select: Band pattern 'B4' did not match.") if number == 2 else None)
+    engine(
+        lambda number, grid: (400, "Image.select: Band pattern 'B4' did not match.") if number == 2 else None
+    )
     out = tmp_path / "out"
     assert build(recipe(), out) == EXIT_PARTIAL
     aside = [r for r in store.read_manifest(out).values() if isinstance(r, store.Quarantined)]
@@ -362,7 +364,8 @@ def test_request_graphs_do_not_depend_on_the_hash_seed():
         "ee.deprecation._FetchDataCatalogStac = lambda: {}\n"
         "from groundtools.imagery import earthengine\n"
         "real = earthengine.connect\n"
-        "earthengine.connect = lambda: real(credentials=m['Secret'](), transport=m['Transport'](), project='p')\n"
+        "new = {'credentials': m['Secret'](), 'transport': m['Transport'](), 'project': 'p'}\n"
+        "earthengine.connect = lambda: real(**new)\n"
         "print(m['graphs']('thesis-landsat-test'))\n"
     )
     results = set()

@@ -160,7 +160,9 @@ def test_kept_clouds_are_counted(tmp_path):
     assert mosaic.days == ("2021-05-04",)
 
 
-@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning", "ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.filterwarnings(
+    "ignore::PendingDeprecationWarning", "ignore::rasterio.errors.NotGeoreferencedWarning"
+)
 @pytest.mark.parametrize("fault", ["no crs", "no band", "not a tiff"])
 def test_a_scene_that_cannot_be_used_is_named(tmp_path, fault):
     grid = Grid(32632, 500_000.0, 4_900_000.0, 60.0, 200, 200)
