@@ -197,7 +197,7 @@ class _cluster:
             n_workers=self._workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",  # any free port: builds may run side by side
             silence_logs=logging.CRITICAL,
             memory_limit=0,
         )

@@ -179,11 +179,8 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def leftovers(folder: Path) -> Iterator[Path]:
-    """Yield temporary files that a kill left behind."""
-    images = folder / "images"
-    for place in (folder, *(sorted(images.iterdir()) if images.is_dir() else ())):
-        if place.is_dir():
-            yield from (path for path in sorted(place.iterdir()) if path.name.endswith(".part"))
+    """Return temporary files that a kill left behind."""
+    return iter(sorted(folder.rglob(".*.part")))
 
 
 def sha256_of(content: bytes) -> str:

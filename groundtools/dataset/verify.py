@@ -72,7 +72,7 @@ def _label_faults(out: Path) -> list[str]:
     """Return faults of what `finish` wrote: every file of its list, by hash."""
     listing = out / LISTING
     if not listing.is_file():
-        return []
+        return [f"{LISTING}: is missing; vinsat dataset resume writes labels and cards"]
     faults = []
     for line in listing.read_text(encoding="utf-8").splitlines():
         digest, _, name = line.partition("  ")

@@ -27,7 +27,8 @@ from groundtools.imagery.mosaics import Grid, Mosaic, Product, stretched
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 
-ATTEMPTS = 3  # of a whole read, after GDAL's own eight of each request
+ATTEMPTS = 6  # at reading a band, after GDAL's own eight of each request
+PAUSE_S = 0.1  # before the second attempt, doubled for each further one
 TILE_PX = 512  # side of the pieces in which a median over dates is taken
 MAX_LAYERS = 4  # scenes over one place that a median is taken of
 HTTP: dict[str, Any] = {
@@ -282,26 +283,33 @@ def _read(
 ) -> NDArray[Any]:
     import odc.stac
 
-    def load() -> NDArray[Any]:
+    def load(names: Sequence[str]) -> NDArray[Any]:
         data = odc.stac.load(
             [item],
-            bands=list(bands),
+            bands=list(names),
             geobox=_geobox(grid)[window],
             resampling=resampling,
             dtype=dtype,
             nodata=nodata,
         )
-        return np.stack([np.asarray(data[band].values[0]) for band in bands])
+        return np.stack([np.asarray(data[band].values[0]) for band in names])
 
-    return _patiently(load, item)
+    try:
+        return _patiently(lambda: load(bands), item, attempts=1)
+    except _BrokenOff:  # GDAL retries no connection cut within an answer: smaller bites then
+        return np.concatenate([_patiently(lambda band=band: load([band]), item) for band in bands])
 
 
-def _patiently(load: Any, item: Any) -> NDArray[Any]:
+class _BrokenOff(SceneError):
+    """Reading a scene failed in a way that may pass."""
+
+
+def _patiently(load: Any, item: Any, *, attempts: int = ATTEMPTS) -> NDArray[Any]:
     """Return load(), tried again where a connection broke in the middle; SceneError at the end."""
     from rasterio.errors import RasterioError
 
     reason = ""
-    for attempt in range(ATTEMPTS):
+    for attempt in range(attempts):
         try:
             with _quiet():
                 return np.asarray(load())
@@ -311,8 +319,8 @@ def _patiently(load: Any, item: Any) -> NDArray[Any]:
             raise SceneError(f"scene {item.id} cannot be used (it has no coordinate system)") from error
         except (KeyError, ValueError) as error:  # odc-stac: a band or grid the item lacks
             raise SceneError(f"scene {item.id} cannot be used ({_brief(error)})") from error
-        time.sleep(0.2 * 2**attempt)
-    raise SceneError(f"scene {item.id} cannot be read ({reason})")
+        time.sleep(PAUSE_S * 2 ** min(attempt, 4))
+    raise _BrokenOff(f"scene {item.id} cannot be read ({reason})")
 
 
 def _geobox(grid: Grid) -> Any:

@@ -168,6 +168,7 @@ def serve(monkeypatch):
     from urllib3 import Retry
 
     monkeypatch.setitem(stac.HTTP, "GDAL_HTTP_RETRY_DELAY", "0.01")
+    monkeypatch.setattr(stac, "PAUSE_S", 0.001)
     codes = [429, 500, 502, 503, 504]
     monkeypatch.setattr(stac, "_retry", lambda: Retry(total=8, backoff_factor=0.0, status_forcelist=codes))
     running = []

@@ -289,13 +289,36 @@ def test_a_scheduler_that_does_not_answer_is_named(recipe, tmp_path, capsys, mon
     assert "tcp://127.0.0.1:9" in capsys.readouterr().err
 
 
+def poisonous(text, out, product):
+    """Stands for `make_one` where one picture costs its worker's life."""
+    if product.name == "train/west-00001":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return store.Quarantined(product.name, "not made")
+
+
+@pytest.mark.verifies("DAT-007")
+@pytest.mark.slow
+def test_a_picture_that_kills_its_workers_is_set_aside_and_the_rest_goes_on(recipe, tmp_path, monkeypatch):
+    import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    monkeypatch.setattr(builder, "make_one", poisonous)
+    out = tmp_path / "out"
+    start(recipe(), out)
+    result = build(out, workers=2)
+    assert result.quarantined == 6
+    reasons = {name: record.reason for name, record in store.read_manifest(out).items()}
+    assert "killed its worker" in reasons.pop("train/west-00001")
+    assert set(reasons.values()) == {"not made"}
+
+
 @pytest.mark.slow
 def test_a_scheduler_elsewhere_gives_the_same_bytes(recipe, tmp_path, files_of):
     from distributed import LocalCluster
 
     path = recipe()
     assert run_build(path, tmp_path / "one") == 0
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1") as cluster:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as cluster:
         start(path, tmp_path / "far")
         result = build(tmp_path / "far", scheduler=cluster.scheduler_address)
     assert result.made == 6
