@@ -26,7 +26,7 @@ from groundtools.imagery.mosaics import MosaicSource, Product
 
 log = logging.getLogger(__name__)
 
-IN_FLIGHT = 4  # products a worker has at hand or waiting
+IN_FLIGHT = 2  # products a worker has at hand or waiting
 CONNECT_S = 20.0  # to a scheduler elsewhere
 DEATHS = 3  # of workers at one product, after which it is quarantined
 
@@ -144,29 +144,36 @@ def _dask(
 
     with _cluster(workers, scheduler) as address, _client(address) as client:
         todo = iter(missing)
+        suspects: list[Product] = []
         running: dict[Any, Product] = {}
         folder = out.resolve()
 
-        def submit() -> Any:
-            product = next(todo, None)
+        def submit(product: Product | None) -> Any:
             if product is None:
                 return None
-            future = client.submit(make_one, text, folder, product, key=product.name, pure=False)
+            future = client.submit(
+                make_one, text, folder, product, key=(product.name, len(suspects)), pure=False
+            )
             running[future] = product
             return future
 
-        limit = IN_FLIGHT * (workers if not scheduler else max(1, len(client.scheduler_info()["workers"])))
-        first = [future for _ in range(limit) if (future := submit()) is not None]
+        limit = IN_FLIGHT * (max(1, sum(client.nthreads().values())) if scheduler else workers)
+        first = [future for _ in range(limit) if (future := submit(next(todo, None))) is not None]
         waiting = as_completed(first, loop=client.loop)
         for future in waiting:
             product = running.pop(future)
             try:
                 yield product, future.result()
             except KilledWorker:
-                yield product, Quarantined(product.name, f"killed its worker {DEATHS} times (memory?)")
+                suspects.append(product)  # or it only waited where another one killed
             future.release()
-            if (following := submit()) is not None:
+            if (following := submit(next(todo, None))) is not None:
                 waiting.add(following)
+        for product in suspects:  # alone, so that there is no doubt
+            try:
+                yield product, submit(product).result()
+            except KilledWorker:
+                yield product, Quarantined(product.name, f"killed its worker {DEATHS} times (memory?)")
 
 
 def _client(address: str) -> Any:
