@@ -32,7 +32,6 @@ def write_croissant(out: Path, recipe: Recipe) -> Path:
     import mlcroissant as mlc
 
     source: Any = recipe.source
-    labels, manifest = out / "labels.parquet", out / "manifest.jsonl"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         context = mlc.Context()
@@ -47,31 +46,7 @@ def write_croissant(out: Path, recipe: Recipe) -> Path:
             cite_as=source.credit or "see recipe.toml",
             url="recipe.toml",
             version="1.0.0",
-            distribution=[
-                mlc.FileObject(
-                    ctx=context,
-                    id="labels",
-                    name="labels.parquet",
-                    content_url="labels.parquet",
-                    encoding_formats=["application/x-parquet"],
-                    sha256=sha256_file(labels),
-                ),
-                mlc.FileObject(
-                    ctx=context,
-                    id="manifest",
-                    name="manifest.jsonl",
-                    content_url="manifest.jsonl",
-                    encoding_formats=["application/jsonlines"],
-                    sha256=sha256_file(manifest),
-                ),
-                mlc.FileSet(
-                    ctx=context,
-                    id="images",
-                    name="images",
-                    encoding_formats=["image/tiff"],
-                    includes=["images/*/*.tif"],
-                ),
-            ],
+            distribution=_distribution(mlc, context, out),
             record_sets=[
                 mlc.RecordSet(
                     ctx=context,
@@ -85,6 +60,31 @@ def write_croissant(out: Path, recipe: Recipe) -> Path:
     text = json.dumps(content, indent=1, default=str) + "\n"
     write_durably(out / "croissant.json", text.encode())
     return out / "croissant.json"
+
+
+def _distribution(mlc: Any, context: Any, out: Path) -> list[Any]:
+    """Return the files: labels and manifest with their hashes, and the set of pictures."""
+    files = {"labels": ("labels.parquet", "application/x-parquet")}
+    files["manifest"] = ("manifest.jsonl", "application/jsonlines")
+    found = [
+        mlc.FileObject(
+            ctx=context,
+            id=key,
+            name=name,
+            content_url=name,
+            encoding_formats=[kind],
+            sha256=sha256_file(out / name),
+        )
+        for key, (name, kind) in files.items()
+    ]
+    pictures = mlc.FileSet(
+        ctx=context,
+        id="images",
+        name="images",
+        encoding_formats=["image/tiff"],
+        includes=["images/*/*.tif"],
+    )
+    return [*found, pictures]
 
 
 def _field(mlc: Any, context: Any, name: str, kind: str) -> Any:

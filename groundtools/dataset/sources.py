@@ -39,7 +39,8 @@ def open_source(recipe: Recipe) -> MosaicSource:
 
 
 def _stac(recipe: Recipe, source: StacSource) -> MosaicSource:
-    from groundtools.imagery.stac import StacMosaics, StacOptions, open_catalogue
+    from groundtools.imagery.stac import StacMosaics, StacOptions
+    from groundtools.imagery.stac_catalogues import open_catalogue
 
     address = embedded_catalogue(recipe) if source.catalog == "embedded" else source.catalog
     options = StacOptions(

@@ -13,16 +13,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flightsw.errors import InputError
-from groundtools.imagery.errors import RemoteError, SceneError
+from groundtools.imagery.errors import SceneError
 from groundtools.imagery.mosaics import Grid, Mosaic, Product, stretched
+from groundtools.imagery.stac_catalogues import Catalogue, brief
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -57,77 +55,6 @@ class StacOptions:
     depth: int
     masked: bool
     max_cloud_percent: float
-
-
-class Catalogue(Protocol):
-    """Where items are looked up."""
-
-    def find(self, product: Product, max_cloud_percent: float) -> Iterator[list[Any]]:
-        """Yield batches of items that meet a product's grid, days and months."""
-        ...
-
-
-class StaticCatalogue:
-    """A catalogue of files, read once into a tree of outlines."""
-
-    def __init__(self, address: str) -> None:
-        import shapely
-
-        io = _retrying_io()
-        try:
-            self._items = sorted(_read_catalogue(address, io), key=lambda item: item.id)
-        except Exception as error:  # pystac's retrying reader raises bare Exception
-            raise _unreadable(address, error) from error
-        if not self._items:
-            raise InputError("holds no items", file=address, fix="name the catalogue's catalog.json")
-        shapes = [shapely.geometry.shape(item.geometry) for item in self._items]
-        self._tree = shapely.STRtree(shapes)
-
-    def find(self, product: Product, max_cloud_percent: float) -> Iterator[list[Any]]:
-        """Yield one batch: all that fits."""
-        import shapely
-
-        area = shapely.Polygon(product.grid.footprint_deg())
-        found = [self._items[index] for index in sorted(self._tree.query(area, predicate="intersects"))]
-        yield [item for item in found if _fits(item, product, max_cloud_percent)]
-
-
-class ApiCatalogue:
-    """A STAC API, asked month by month in the product's own random order."""
-
-    def __init__(self, address: str) -> None:
-        import pystac_client
-
-        try:
-            self._client = pystac_client.Client.open(address, stac_io=_api_io())
-        except Exception as error:  # requests, pystac and JSON errors have no common base
-            raise RemoteError(f"{address}: does not answer as a STAC API ({_brief(error)})") from error
-        self._address = address
-
-    def find(self, product: Product, max_cloud_percent: float) -> Iterator[list[Any]]:
-        """Yield the items of one month after the other."""
-        years = range(product.first_day.year, product.last_day.year + 1)
-        months = [(year, month) for year in years for month in product.months]
-        for index in np.random.default_rng(product.seed).permutation(len(months)):
-            year, month = months[index]
-            first = datetime(year, month, 1, tzinfo=UTC)
-            last = datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC) - timedelta(seconds=1)
-            try:
-                search = self._client.search(
-                    collections=[product.collection],
-                    bbox=list(product.grid.bounds_deg()),
-                    datetime=(first, last),
-                    max_items=500,
-                )
-                found = sorted(search.items(), key=lambda item: item.id)
-            except Exception as error:  # see above
-                raise RemoteError(f"{self._address}: search failed ({_brief(error)})") from error
-            yield [item for item in found if _fits(item, product, max_cloud_percent)]
-
-
-def open_catalogue(address: str, *, api: bool) -> Catalogue:
-    """Return the catalogue at a file or address."""
-    return ApiCatalogue(address) if api else StaticCatalogue(address)
 
 
 class StacMosaics:
@@ -314,11 +241,11 @@ def _patiently(load: Any, item: Any, *, attempts: int = ATTEMPTS) -> NDArray[Any
             with _quiet():
                 return np.asarray(load())
         except (RasterioError, OSError) as error:
-            reason = _brief(error)
+            reason = brief(error)
         except AssertionError as error:  # odc-geo's way to say it
             raise SceneError(f"scene {item.id} cannot be used (it has no coordinate system)") from error
         except (KeyError, ValueError) as error:  # odc-stac: a band or grid the item lacks
-            raise SceneError(f"scene {item.id} cannot be used ({_brief(error)})") from error
+            raise SceneError(f"scene {item.id} cannot be used ({brief(error)})") from error
         time.sleep(PAUSE_S * 2 ** min(attempt, 4))
     raise _BrokenOff(f"scene {item.id} cannot be read ({reason})")
 
@@ -346,43 +273,6 @@ def _window(item: Any, grid: Grid, within: tuple[slice, slice]) -> tuple[slice, 
     return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
 
-def _fits(item: Any, product: Product, max_cloud_percent: float) -> bool:
-    if item.datetime is None or item.collection_id not in (None, product.collection):
-        return False
-    day = item.datetime.date()
-    cloud = item.properties.get("eo:cloud_cover")
-    return (
-        product.first_day <= day <= product.last_day
-        and day.month in product.months
-        and (cloud is None or float(cloud) <= max_cloud_percent)
-    )
-
-
-def _read_catalogue(address: str, io: Any) -> Iterator[Any]:
-    import pystac
-
-    catalogue = pystac.Catalog.from_file(address, stac_io=io)
-    yield from catalogue.get_items(recursive=True)
-
-
-def _retrying_io() -> Any:
-    from pystac.stac_io import RetryStacIO
-
-    return RetryStacIO(retry=_retry())
-
-
-def _api_io() -> Any:
-    from pystac_client.stac_api_io import StacApiIO
-
-    return StacApiIO(max_retries=_retry(), timeout=60)
-
-
-def _retry() -> Any:
-    from urllib3 import Retry
-
-    return Retry(total=8, backoff_factor=0.25, status_forcelist=[429, 500, 502, 503, 504])
-
-
 def _configure_gdal() -> None:
     import odc.stac
 
@@ -397,15 +287,3 @@ def _quiet() -> Iterator[None]:
         for kind in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
             warnings.simplefilter("ignore", kind)
         yield
-
-
-def _unreadable(address: str, error: Exception) -> Exception:
-    if address.startswith(("http://", "https://")):
-        return RemoteError(f"{address}: cannot be read ({_brief(error)}); check the network, then resume")
-    if not Path(address).exists():
-        return InputError("does not exist", file=address, fix="name the catalogue's catalog.json")
-    return InputError(f"is not a STAC catalogue ({_brief(error)})", file=address)
-
-
-def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__

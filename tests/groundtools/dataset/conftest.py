@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundtools.imagery import embedded_stac, open_imagery, stac
+from groundtools.imagery import embedded_stac, open_imagery, stac, stac_catalogues
 
 AREAS = {"west": (11.2, 46.5, 11.8, 47.0), "east": (12.2, 46.5, 12.8, 47.0)}
 
@@ -170,7 +170,8 @@ def serve(monkeypatch):
     monkeypatch.setitem(stac.HTTP, "GDAL_HTTP_RETRY_DELAY", "0.01")
     monkeypatch.setattr(stac, "PAUSE_S", 0.001)
     codes = [429, 500, 502, 503, 504]
-    monkeypatch.setattr(stac, "_retry", lambda: Retry(total=8, backoff_factor=0.0, status_forcelist=codes))
+    retry = Retry(total=8, backoff_factor=0.0, status_forcelist=codes)
+    monkeypatch.setattr(stac_catalogues, "_retry", lambda: retry)
     running = []
 
     def start(root: Path, fault=lambda number, path: None) -> Server:
