@@ -1,0 +1,213 @@
+"""Reproduction `identify`: which of sixty objects released together is ours?
+
+A deployment is one orbit of the demo's scenario and 60 objects that leave it with 1 m/s
+in directions uniform on the sphere; their mean elements are fitted to where that puts
+them. At day 1 and day 3 an orbit determination of one of them is drawn: the truth plus an
+error from one of our own covariances (claimed by the estimator for simulated passes, in
+radial-along-cross axes), scaled to a position RMS of 0.25 or 1.6 km. The catalogue's
+elements carry an error of 1 km (3-D RMS; shape in `groundtools.products.identify`). In a
+second set of draws the object is missing from the catalogue.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.astro.time import DAY_S, Epoch
+from flightsw.estimate.batch import estimate_orbit
+from flightsw.runtime.known_case import known_case
+from groundtools.products.ephemeris import Ephemeris
+from groundtools.products.fit_elements import fit_elements
+from groundtools.products.identify import (
+    CATALOG_SHAPE, Verdict, catalogue_states, element_jacobian, polar_axes, rank,
+)  # fmt: skip
+from groundtools.products.mean_elements import MeanElements
+from groundtools.registry import Check, Reproduction, Scale, at_least, at_most, noted
+from groundtools.statistics import wilson_interval
+from vinsat_sim.experiments.orbits import draw_orbit
+
+Array = NDArray[np.float64]
+
+OBJECTS = 60
+RELEASE_M_S = 1.0
+CATALOG_SIGMA_M = 1000.0
+OD_RMS_M = (250.0, 1600.0)
+DAYS = (1, 3)
+DEPLOYMENTS = {"quick": 20, "full": 100}
+DRAWS = 60  # of each deployment, day and accuracy
+FIRST_SEED = 5000
+REVOLUTION_S = 5_740.0  # of the known case's orbit
+BINS = (0.0, 0.5, 0.7, 0.9, 0.95, 0.99, 1.0)  # of the reliability
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened in draws of one kind: probability of the first, whether it was right, verdicts."""
+
+    probability: list[float]
+    right: list[bool]
+    verdict: list[Verdict]
+
+
+def own_covariances() -> list[Array]:
+    """Return covariances (6, 6) that the estimator claims for two and three passes, RTN, SI."""
+    found = []
+    for number, passes in enumerate([(0, 1), (0, 2), (0, 3), (0, 4), (0, 1, 2), (0, 1, 3), (0, 2, 4), (0, 3, 4)]):
+        case = known_case(
+            passes_s=tuple(k * REVOLUTION_S for k in passes), frames=8, landmarks=25, noise_px=2.0, seed=number
+        )
+        solution = estimate_orbit(case.observations, case.camera)
+        if solution.status.is_determined and solution.covariance is not None:
+            last = np.array([solution.last_used_s])
+            state, covariance = solution.predict(last)
+            axes = np.kron(np.eye(2), _rtn(state[0]))
+            found.append(axes @ covariance[0] @ axes.T)
+    return found
+
+
+def deploy(seed: int) -> tuple[MeanElements, ...]:
+    """Return the true mean elements of a deployment, all of one epoch."""
+    rng = np.random.default_rng([seed, 1])
+    epoch, mother = draw_orbit(rng)
+    direction = rng.normal(size=(OBJECTS, 3))
+    direction /= np.linalg.norm(direction, axis=1)[:, None]
+    t_s = np.arange(0.0, 2.0 * REVOLUTION_S, 60.0)
+    carrier = fit_elements(_flown(epoch, mother, t_s), bstar_sigma=0.0).elements
+    start = carrier.states(epoch, np.zeros(1))[0]
+    sets = []
+    for push in RELEASE_M_S * direction:
+        pushed = start + np.concatenate([np.zeros(3), push])
+        sets.append(fit_elements(_flown(epoch, pushed, t_s), bstar_sigma=0.0).elements)
+    return tuple(sets)
+
+
+def _flown(epoch: Epoch, state: Array, t_s: Array) -> Ephemeris:
+    from flightsw.astro.propagate import Forces, propagate
+
+    forces = Forces(degree=2, drag=False)
+    return Ephemeris(epoch, t_s, propagate(forces, epoch, state, 1.0, t_s).state)
+
+
+def run(scale: Scale) -> tuple[Check, ...]:
+    """Draw, rank and count."""
+    covariances = own_covariances()
+    tallies: dict[tuple[int, float, bool], Tally] = {}
+    for seed in seeds(scale):
+        sets = deploy(seed)
+        rng = np.random.default_rng([seed, 2])
+        for day in DAYS:
+            epoch = sets[0].epoch + day * DAY_S
+            truth = catalogue_states(sets, epoch)
+            for rms_m in OD_RMS_M:
+                for missing in (False, True):
+                    tally = tallies.setdefault((day, rms_m, missing), Tally([], [], []))
+                    for _ in range(DRAWS):
+                        _draw(rng, truth, covariances, rms_m, missing, tally)
+    return tuple(_checks(tallies, len(covariances)))
+
+
+def _draw(
+    rng: np.random.Generator, truth: Array, covariances: list[Array], rms_m: float, missing: bool, tally: Tally
+) -> None:  # fmt: skip
+    ours = int(rng.integers(len(truth)))
+    shape = covariances[int(rng.integers(len(covariances)))]
+    covariance = shape * (rms_m**2 / np.trace(shape[:3, :3]))
+    axes = np.kron(np.eye(2), _rtn(truth[ours]))
+    covariance = axes.T @ covariance @ axes
+    state = truth[ours] + _normal(rng, covariance)
+    listed = truth + _catalogue_error(rng, truth)
+    keep = np.delete(np.arange(len(truth)), ours) if missing else np.arange(len(truth))
+    ranking = rank(state, covariance, listed[keep], catalog_sigma=CATALOG_SIGMA_M)
+    first = int(ranking.order[0])
+    tally.probability.append(float(ranking.probability[first]))
+    tally.right.append(int(keep[first]) == ours)
+    tally.verdict.append(ranking.verdict)
+
+
+def _catalogue_error(rng: np.random.Generator, truth: Array) -> Array:
+    """Return errors of states (K, 6): relative elements drawn, turned into states."""
+    elements = rng.normal(size=truth.shape) * CATALOG_SHAPE * CATALOG_SIGMA_M
+    # All are within a fraction of a degree of each other's plane; the map differs by that fraction.
+    maps = np.linalg.inv(np.array([element_jacobian(polar_axes(state), state) for state in truth]))
+    return np.einsum("kij,kj->ki", maps, elements)
+
+
+def _normal(rng: np.random.Generator, covariance: Array) -> Array:
+    scale = np.sqrt(np.diag(covariance))
+    root = np.linalg.cholesky(covariance / np.outer(scale, scale) + 1e-12 * np.eye(6))
+    return np.asarray(scale * (root @ rng.normal(size=6)))
+
+
+def _rtn(state: Array) -> Array:
+    """Return the rotation (3, 3) from eci to radial, along-track and cross-track."""
+    radial = state[:3] / np.linalg.norm(state[:3])
+    cross = np.cross(state[:3], state[3:])
+    cross /= np.linalg.norm(cross)
+    return np.stack([radial, np.cross(cross, radial), cross])
+
+
+def _checks(tallies: dict[tuple[int, float, bool], Tally], shapes: int) -> list[Check]:
+    checks = [noted("own covariances", shapes)]
+    limits = {(1, 1600.0): (0.90, 0.35), (3, 1600.0): (0.96, 0.15), (1, 250.0): (0.98, None)}
+    for (day, rms_m, missing), tally in tallies.items():
+        label = f"OD {rms_m / 1e3:g} km, day {day}"
+        if missing:
+            checks += _missing(label, rms_m, tally)
+            continue
+        right, ambiguous = limits.get((day, rms_m), (None, None))
+        n = len(tally.right)
+        checks.append(_share(f"{label}: first is right", sum(tally.right), n, least=right))
+        count = sum(v is Verdict.AMBIGUOUS for v in tally.verdict)
+        checks.append(_share(f"{label}: called ambiguous", count, n, most=ambiguous))
+        named = [r for r, v in zip(tally.right, tally.verdict, strict=True) if v is Verdict.IDENTIFIED]
+        checks.append(_share(f"{label}: right among those named", sum(named), len(named), least=0.99))
+        none = sum(v is Verdict.NONE for v in tally.verdict)
+        checks.append(_share(f"{label}: falsely called none of these", none, n, most=0.02))
+    checks.append(_reliability([t for (_, _, missing), t in tallies.items() if not missing]))
+    return checks
+
+
+def _missing(label: str, rms_m: float, tally: Tally) -> list[Check]:
+    n = len(tally.verdict)
+    none = sum(v is Verdict.NONE for v in tally.verdict)
+    named = sum(v is Verdict.IDENTIFIED for v in tally.verdict)
+    least = 0.95 if rms_m < 1000.0 else None
+    return [
+        _share(f"{label}: missing object called none of these", none, n, least=least),
+        _share(f"{label}: missing object given a rival's name", named, n, most=0.05),
+    ]
+
+
+def _share(name: str, count: int, n: int, *, least: float | None = None, most: float | None = None) -> Check:
+    value, interval = count / n if n else float("nan"), wilson_interval(count, n)
+    if least is not None:
+        return at_least(name, value, least, interval=interval)
+    if most is not None:
+        return at_most(name, value, most, interval=interval)
+    return noted(name, value, interval=interval)
+
+
+def _reliability(tallies: list[Tally]) -> Check:
+    """Return the largest gap between stated probability and share of right answers, over bins."""
+    stated = np.concatenate([tally.probability for tally in tallies])
+    right = np.concatenate([tally.right for tally in tallies])
+    gaps = []
+    for low, high in zip(BINS[:-1], BINS[1:], strict=True):
+        inside = (stated > low) & (stated <= high)
+        if inside.sum() >= 50:
+            gaps.append(abs(float(stated[inside].mean() - right[inside].mean())))
+    return at_most(f"largest gap of stated probability and truth, {len(gaps)} bins", max(gaps), 0.05)
+
+
+def seeds(scale: Scale) -> tuple[int, ...]:
+    """Return one seed for each deployment."""
+    return tuple(range(FIRST_SEED, FIRST_SEED + DEPLOYMENTS[scale]))
+
+
+REPRODUCTION = Reproduction(
+    id="identify",
+    title="Which of 60 objects released together is ours: right, ambiguous, none of these",
+    run=run,
+    seeds=seeds,
+)
