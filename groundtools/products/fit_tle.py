@@ -20,7 +20,11 @@ from flightsw.files import write_together
 from groundtools.products import formats, omm, tle
 from groundtools.products.ephemeris import Body, from_solution
 from groundtools.products.fit_elements import (
-    BSTAR_PER_BALLISTIC, BSTAR_PRIOR, BSTAR_SIGMA, error_against, fit_elements,
+    BSTAR_PER_BALLISTIC,
+    BSTAR_PRIOR,
+    BSTAR_SIGMA,
+    error_against,
+    fit_elements,
 )  # fmt: skip
 from groundtools.products.mean_elements import MeanElements
 

@@ -3,12 +3,15 @@
 Orbits are compared at one instant by relative orbital elements (m, scaled by a):
     da, dL (along the track), a dex, a dey (eccentricity vector), a dix, a diy (plane)
 taken in axes in which our own orbit is polar, so that nothing is singular. Objects of one
-release differ by hundreds of km along the track and by metres elsewhere; a difference of
+release differ by hundreds of km along the track and by a few elsewhere; a difference of
 elements stays linear where one of positions bends. With S = J P J' + C (our covariance
-and the catalogue's error) the squared distance of object k is d' S^-1 d, its probability
-exp(-distance2/2) over the sum of all (equal priors). "None of these" is a chi-square
-test of the nearest; "ambiguous" a probability below SURE.
-Source of the elements: D'Amico, Autonomous Formation Flying in LEO, 2010, eq. 2.2.
+and the catalogue's error) object k has the likelihood N(d_k; 0, S); an object that is not
+listed has that of the catalogue smeared out, the mean of N(d_k; 0, S + B) with B the
+spread of the rivals (Silverman's bandwidth). Listed objects share the prior 1 - MISSING.
+"None of these" is the probability of not being listed above a half, or a nearest object
+that chi-square refuses; "ambiguous" a best probability below SURE.
+Sources: D'Amico, Autonomous Formation Flying in LEO, 2010, eq. 2.2 (elements); Silverman,
+Density Estimation, 1986, eq. 4.14; Flohrer et al., AMOS 2008 (shape of a TLE's error).
 """
 
 from dataclasses import dataclass
@@ -27,11 +30,11 @@ Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 SURE = 0.95
-NONE_SIGNIFICANCE = 0.01  # how often the right object may be called none by chance
-NONE_DISTANCE2 = 16.812  # chi-square with 6 degrees of freedom, 99 %
-# Shape of a catalogue's error of 1 km (3-D RMS): da, dL, dex, dey, dix, diy, in km. The mean
-# motion is its best element: 20 m of da are 3 km a day along the track.
-CATALOG_SHAPE = np.array([0.02, 0.8, 0.25, 0.25, 0.25, 0.25])
+MISSING = 0.05  # prior of not being in the catalogue
+NONE_DISTANCE2 = 22.458  # chi-square with 6 degrees of freedom, 99.9 %
+# A catalogue's error of 1 km (3-D RMS): da, dL, dex, dey, dix, diy, in km; 0.20 radial, 0.95
+# along, 0.25 across. The mean motion is its best element: 20 m of da are 3 km a day.
+CATALOG_SHAPE = np.array([0.02, 0.86, 0.20, 0.20, 0.25, 0.25])
 GATE_M = 2.5e6  # further away than this nobody is a rival
 HUGE = 1e12  # a distance2 that is not compared
 
@@ -47,11 +50,13 @@ class Verdict(Enum):
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
     """verdict; order (K,) of the objects, most probable first; probability, distance2 (K,) of each
-    object in catalogue order (distance2 HUGE beyond the gate); relative (K, 6) elements, m."""
+    object in catalogue order (distance2 HUGE beyond the gate); missing : the probability of
+    not being listed; relative (K, 6) elements, m."""
 
     verdict: Verdict
     order: NDArray[np.intp]
     probability: Array
+    missing: float
     distance2: Array
     relative: Array
 
@@ -63,37 +68,60 @@ def catalogue_states(sets: tuple[MeanElements, ...], epoch: Epoch) -> Array:
     return rotated(back, teme.reshape(-1, 6))
 
 
-def rank(state: Array, covariance: Array, candidates: Array, *, catalog_sigma: float) -> Ranking:
+def rank(
+    state: Array, covariance: Array, candidates: Array, *, catalog_sigma: float, missing: float = MISSING
+) -> Ranking:
     """Return who of the candidates our state is.
 
     state (6,), covariance (6, 6), candidates (K, 6) : GCRF at one instant, m and m/s;
-    catalog_sigma : 3-D position error of the catalogue, 1 sigma RMS, m. InputError for
-    no candidate.
+    catalog_sigma : 3-D position error of the catalogue, 1 sigma RMS, m; missing : prior of
+    not being listed. InputError for no candidate.
     """
     if len(candidates) == 0:
         raise InputError("holds no object", fix="give the elements of the deployment")
     with np.errstate(invalid="ignore"):
         near = np.linalg.norm(candidates[:, :3] - state[:3], axis=1) < GATE_M
-    axes = polar_axes(state)
     relative = np.full((len(candidates), 6), np.nan)
     distance2 = np.full(len(candidates), HUGE)
+    probability, not_listed = np.zeros(len(candidates)), 1.0
     if near.any():
+        axes = polar_axes(state)
         relative[near] = relative_elements(axes, state, candidates[near])
         jacobian = element_jacobian(axes, state)
         spread = jacobian @ covariance @ jacobian.T + np.diag((CATALOG_SHAPE * catalog_sigma) ** 2)
-        scale = np.sqrt(np.diag(spread))
-        whitened = np.linalg.solve(np.linalg.cholesky(spread / np.outer(scale, scale)), (relative[near] / scale).T)
-        distance2[near] = np.minimum(np.sum(whitened**2, axis=0), HUGE)
-    weight = np.exp(-0.5 * (distance2 - distance2.min()))
-    probability = weight / weight.sum()
-    order = np.argsort(distance2, kind="stable")
-    return Ranking(_verdict(distance2, probability), order, probability, distance2, relative)
+        near_distance2, log_likelihood = _normal(relative[near], spread)
+        _, log_smeared = _normal(relative[near], spread + _bandwidth(relative[near]))
+        distance2[near] = np.minimum(near_distance2, HUGE)
+        top = max(log_likelihood.max(), log_smeared.max())
+        weights = (1.0 - missing) * np.exp(log_likelihood - top)
+        unlisted = missing * np.exp(log_smeared - top).sum()
+        probability[near] = weights / (weights.sum() + unlisted)
+        not_listed = float(unlisted / (weights.sum() + unlisted))
+    order = np.lexsort((distance2, -probability))
+    verdict = _verdict(distance2, probability, not_listed)
+    return Ranking(verdict, order, probability, not_listed, distance2, relative)
 
 
-def _verdict(distance2: Array, probability: Array) -> Verdict:
-    if not distance2.min() < NONE_DISTANCE2:
+def _verdict(distance2: Array, probability: Array, not_listed: float) -> Verdict:
+    if not_listed > 0.5 or not distance2.min() < NONE_DISTANCE2:
         return Verdict.NONE
     return Verdict.IDENTIFIED if probability.max() >= SURE else Verdict.AMBIGUOUS
+
+
+def _normal(points: Array, covariance: Array) -> tuple[Array, Array]:
+    """Return squared distances (K,) of points (K, 6) from 0, and log densities less a constant."""
+    scale = np.sqrt(np.diag(covariance))
+    root = np.linalg.cholesky(covariance / np.outer(scale, scale))
+    distance2 = np.sum(np.linalg.solve(root, (points / scale).T) ** 2, axis=0)
+    return distance2, -0.5 * distance2 - np.log(np.diag(root) * scale).sum()
+
+
+def _bandwidth(points: Array) -> Array:
+    """Return the covariance (6, 6) that smears points (K, 6) into a density."""
+    if len(points) < 2:
+        return np.diag((0.1 * np.abs(points[0]) + 1.0) ** 2)
+    factor = (4.0 / ((points.shape[1] + 2) * len(points))) ** (2.0 / (points.shape[1] + 4))
+    return np.asarray(factor * np.cov(points.T))
 
 
 def polar_axes(state: Array) -> Array:
