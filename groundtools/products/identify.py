@@ -29,7 +29,7 @@ from groundtools.products.mean_elements import MeanElements, teme_states
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-SURE = 0.95
+SURE = 0.97
 MISSING = 0.05  # prior of not being in the catalogue
 NONE_DISTANCE2 = 22.458  # chi-square with 6 degrees of freedom, 99.9 %
 # A catalogue's error of 1 km (3-D RMS): da, dL, dex, dey, dix, diy, in km; 0.20 radial, 0.95

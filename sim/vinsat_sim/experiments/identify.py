@@ -51,7 +51,7 @@ DEPLOYMENTS = {"quick": 20, "full": 100}
 DRAWS, BETTER_DRAWS = 50, 10  # of each deployment, day and accuracy
 FIRST_SEED = 5000
 REVOLUTION_S = 5_740.0  # of the known case's orbit
-BINS = (0.0, 0.5, 0.7, 0.9, 0.95, 0.99, 1.0)  # of the reliability
+BINS = (0.0, 0.7, 0.9, 0.95, 0.99, 1.0)  # of the reliability
 
 
 @dataclass(slots=True)

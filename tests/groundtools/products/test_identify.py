@@ -26,7 +26,10 @@ OWN = np.diag([50.0, 200.0, 100.0, 0.2, 0.05, 0.1]) ** 2  # m, m/s
 def apart(elements, along_deg):
     """Return objects on one orbit, shifted along it."""
     return tuple(
-        replace(elements, mean_anomaly_deg=(elements.mean_anomaly_deg + shift) % 360.0, body=Body(f"SAT {k}", "", str(k + 1)))
+        replace(
+            elements, mean_anomaly_deg=(elements.mean_anomaly_deg + shift) % 360.0,
+            body=Body(f"SAT {k}", "", str(k + 1)),
+        )
         for k, shift in enumerate(along_deg)
     )  # fmt: skip
 
@@ -48,11 +51,11 @@ def test_relative_elements_are_distances_in_metres(elements, inclination_deg, ec
         a * np.radians(1.0), rel=4e-3
     )  # J2 turns a mean angle into a slightly different one
     assert np.abs(away[[2, 3, 4, 5]]).max() < 500.0  # m: J2's short periods
-    faster = state + [0, 0, 0, *(1e-3 * state[3:])]
+    faster = state + np.concatenate([np.zeros(3), 1e-3 * state[3:]])
     higher = relative_elements(axes, state, faster[None])[0]
     expected = elements_from_state(faster).a - a
     assert higher[0] == pytest.approx(expected, rel=1e-9)
-    tilted = relative_elements(axes, state, np.array([state + [0, 0, 0, *(7.0 * axes[0])]]))[0]
+    tilted = relative_elements(axes, state, (state + np.concatenate([np.zeros(3), 7.0 * axes[0]]))[None])[0]
     assert np.hypot(tilted[4], tilted[5]) == pytest.approx(np.linalg.norm(state[:3]) * 7.0 / 7560.0, rel=0.03)
 
 
@@ -88,7 +91,7 @@ def test_two_objects_too_close_are_ambiguous(elements):
 def test_a_missing_object_is_none_of_these(elements):
     listed = states_of(apart(elements, 0.2 * np.arange(60.0)))
     state = states_of(apart(elements, [0.1]))[0]
-    for candidates in (listed, listed[:1], listed + [3e6, 0.0, 0.0, 0.0, 0.0, 0.0]):
+    for candidates in (listed, listed[:1], listed + np.array([3e6, 0.0, 0.0, 0.0, 0.0, 0.0])):
         assert rank(state, OWN, candidates, catalog_sigma=1000.0).verdict is Verdict.NONE
 
 
