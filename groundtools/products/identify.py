@@ -6,12 +6,12 @@ taken in axes in which our own orbit is polar, so that nothing is singular. Obje
 release differ by hundreds of km along the track and by a few elsewhere; a difference of
 elements stays linear where one of positions bends. With S = J P J' + C (our covariance
 and the catalogue's error) object k has the likelihood N(d_k; 0, S); an object that is not
-listed has that of the catalogue smeared out, the mean of N(d_k; 0, S + B) with B the
-spread of the rivals (Silverman's bandwidth). Listed objects share the prior 1 - MISSING.
+listed has that of the catalogue smeared out, the mean of N(d_k; 0, S + B) with B the steps
+between neighbours along the track. Listed objects share the prior 1 - MISSING.
 "None of these" is the probability of not being listed above a half, or a nearest object
 that chi-square refuses; "ambiguous" a best probability below SURE.
-Sources: D'Amico, Autonomous Formation Flying in LEO, 2010, eq. 2.2 (elements); Silverman,
-Density Estimation, 1986, eq. 4.14; Flohrer et al., AMOS 2008 (shape of a TLE's error).
+Sources: D'Amico, Autonomous Formation Flying in LEO, 2010, eq. 2.2 (elements); Flohrer et
+al., AMOS 2008 (shape of a TLE's error).
 """
 
 from dataclasses import dataclass
@@ -117,11 +117,13 @@ def _normal(points: Array, covariance: Array) -> tuple[Array, Array]:
 
 
 def _bandwidth(points: Array) -> Array:
-    """Return the covariance (6, 6) that smears points (K, 6) into a density."""
+    """Return the covariance (6, 6) that smears points (K, 6) into a density: half the mean square
+    of the steps between neighbours along the track, so that the density is a local one.
+    """
     if len(points) < 2:
         return np.diag((0.1 * np.abs(points[0]) + 1.0) ** 2)
-    factor = (4.0 / ((points.shape[1] + 2) * len(points))) ** (2.0 / (points.shape[1] + 4))
-    return np.asarray(factor * np.cov(points.T))
+    steps = np.diff(points[np.argsort(points[:, 1])], axis=0)
+    return np.asarray(0.5 * steps.T @ steps / len(steps))
 
 
 def polar_axes(state: Array) -> Array:
