@@ -14,14 +14,17 @@ from typing import Annotated
 import numpy as np
 from cyclopts import App, Parameter
 
+from flightsw.astro.propagate import Forces
 from flightsw.astro.time import Epoch
 from flightsw.camera.load import load_camera
 from flightsw.errors import EXIT_OK, InputError, UsageError
+from flightsw.estimate.solution import Solution, Status
 from flightsw.files import MB, read_text, write_together
 from flightsw.runtime.known_case import CAMERA
 from flightsw.vision.catalog import read_catalog
 from groundtools import models_folder
 from groundtools.products import formats
+from groundtools.products.identify import CATALOG_SHAPE, element_jacobian, polar_axes
 from groundtools.products.planning import SUN_MIN_DEG, Places, Plan, make_plan, windows_ahead
 
 HELP = """Plan when to take frames, so that the orbit is determined soonest.
@@ -31,6 +34,8 @@ Examples:
 `vinsat plan runs/demo`
 
 `vinsat plan runs/demo --start 2026-03-02T00:00:00Z --hours 12 --frames 60 --clear cloud.csv`
+
+`vinsat plan elements.tle --sigma-km 5` plans before the first image, from the launcher's elements
 
 schedule.csv has the columns start_utc, end_utc, frames, cadence_s, place, landmarks,
 margin_s, chance, chance_by_then. cloud.csv has place and clear (share of clear passes);
@@ -46,7 +51,7 @@ COLUMNS = (
 
 @app.default
 def plan(
-    run: Annotated[Path, Parameter(help="A run folder or solution.json.")],
+    source: Annotated[Path, Parameter(help="A run folder, solution.json, or one element set (OMM, TLE).")],
     /,
     *,
     start: Annotated[str, Parameter(help="First time, UTC; default: the last used sighting.")] = "",
@@ -60,16 +65,17 @@ def plan(
     ] = None,
     clear: Annotated[Path | None, Parameter(help="CSV of place, clear: share of clear passes.")] = None,
     sun_min_deg: Annotated[float, Parameter(help="Least elevation of the Sun below.")] = SUN_MIN_DEG,
-    out: Annotated[Path | None, Parameter(help="The schedule; default: RUN/schedule.csv.")] = None,
+    sigma_km: Annotated[float, Parameter(help="Position error of an element set, 3-D, 1 sigma.")] = 3.0,
+    out: Annotated[Path | None, Parameter(help="The schedule; default: schedule.csv beside SOURCE.")] = None,
     dry_run: Annotated[bool, Parameter(negative="", help="Write nothing.")] = False,
     as_json: Annotated[
         bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout.")
     ] = False,
 ) -> int:
-    """Plan for RUN. Exit codes: 0 ok, 2 usage, 3 cannot be read or nothing to see."""
+    """Plan for SOURCE. Exit codes: 0 ok, 2 usage, 3 cannot be read or nothing to see."""
     if not 0.0 < hours <= 240.0 or frames < 1 or not cadence_s >= 1.0 or not -90.0 < sun_min_deg < 90.0:
         raise UsageError("--hours is 0..240, --frames at least 1, --cadence-s at least 1, --sun-min-deg +-90")
-    solution = formats.load_solution(run)
+    solution = orbit_of(source, sigma_km)
     try:
         begin = Epoch.from_utc(start) if start else solution.epoch + solution.last_used_s
     except ValueError as error:
@@ -79,12 +85,35 @@ def plan(
         start=begin, hours=hours, clear=read_clear(clear) if clear else {}, sun_min_deg=sun_min_deg,
     )  # fmt: skip
     made = make_plan(begin, windows, frames=frames, cadence_s=cadence_s)
-    path = out or (run if run.is_dir() else run.parent) / "schedule.csv"
+    path = out or (source if source.is_dir() else source.parent) / "schedule.csv"
     if not dry_run:
         write_together(path.parent, {path.name: schedule_csv(made)})
         sys.stderr.write(f"{path}: {len(made.windows)} windows, {made.frames} frames\n")
     sys.stdout.write((json.dumps(as_object(made)) if as_json else table(made, hours)) + "\n")
     return EXIT_OK
+
+
+def orbit_of(source: Path, sigma_km: float) -> Solution:
+    """Return the orbit to plan for; an element set becomes one with an error of sigma_km at its epoch.
+
+    Raises InputError for anything else, UsageError for a senseless sigma.
+    """
+    content = formats.load(source)
+    if isinstance(content, Solution):
+        return content
+    if not isinstance(content, tuple) or len(content) != 1:
+        raise InputError("is neither a solution nor one element set", file=source, fix="give one of them")
+    if not 0.0 < sigma_km < 1e4:
+        raise UsageError(f"--sigma-km: {sigma_km!r} is outside 0..10000")
+    elements = content[0]
+    state = elements.states(elements.epoch, np.zeros(1))[0]
+    by_elements = np.linalg.inv(element_jacobian(polar_axes(state), state))
+    covariance = np.zeros((10, 10))
+    covariance[:6, :6] = by_elements @ np.diag((1e3 * sigma_km * CATALOG_SHAPE) ** 2) @ by_elements.T
+    return Solution(
+        status=Status.NO_LANDMARKS, epoch=elements.epoch, used=np.zeros(0, dtype=np.bool_),
+        attitude_mode="nadir", forces=Forces(), r_eci=state[:3], v_eci=state[3:], covariance_full=covariance,
+    )  # fmt: skip
 
 
 def places_of(folder: Path, chosen: list[str] | None) -> Places:

@@ -16,6 +16,7 @@ from groundtools.products import formats
 from groundtools.products.ephemeris import from_solution
 from groundtools.products.fit_tle import Body, elements_of
 from groundtools.products.omm import write_json
+from groundtools.products.tle import write_tle
 
 PAGE = Path(__file__).parents[3] / "docs" / "products.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -34,6 +35,7 @@ def folder(tmp_path_factory) -> Path:
     (base / "reference.csv").write_text(formats.write_csv(from_solution(solution, 0.0, 3000.0, 60.0)))
     elements, _ = elements_of(solution, hours=6.0, arc=False, body=Body("X", "2026-014C", "100042"))
     (base / "catalogue.json").write_text(write_json((elements,)))
+    (base / "elements.tle").write_text(write_tle(elements))
     return base
 
 

@@ -13,6 +13,7 @@ from flightsw.estimate.batch import estimate_orbit
 from flightsw.runtime.known_case import CAMERA, known_case
 from flightsw.runtime.products import write_solution
 from groundtools import cli
+from groundtools.products.omm import write_json
 from groundtools.products.planning import (
     LEAST_IN_VIEW,
     Places,
@@ -130,3 +131,18 @@ def test_cloud_lowers_the_chance_and_mistakes_are_named(run, capsys):
     assert cli.main(["plan", str(run), "--hours", "0"]) == EXIT_USAGE
     assert cli.main(["plan", str(run), "--place", "99Z"]) == EXIT_INPUT
     assert "99Z" in capsys.readouterr().err
+
+
+def test_an_element_set_of_the_launcher_will_do_and_wider_errors_widen_the_windows(
+    tmp_path, elements, capsys
+):
+    path = tmp_path / "launch.json"
+    path.write_text(write_json((elements,)))
+    margins = []
+    for sigma in ("1", "20"):
+        assert cli.main(["plan", str(path), "--hours", "48", "--sigma-km", sigma, "--json"]) == EXIT_OK
+        windows = json.loads(capsys.readouterr().out)["windows"]
+        margins.append(max(window["margin_s"] for window in windows))
+    assert margins[1] > 5.0 * margins[0]
+    path.write_text(write_json((elements, elements)))
+    assert cli.main(["plan", str(path)]) == EXIT_INPUT
