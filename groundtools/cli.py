@@ -62,6 +62,7 @@ def build() -> "cyclopts.App":
     )
     for name, entry in registry.registered(COMMANDS).items():
         app.command(entry.value, name=name, help=help_line(entry))
+    app.register_install_completion_command(help="Let the shell complete commands and options.")
     return app
 
 
