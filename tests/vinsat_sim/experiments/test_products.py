@@ -31,11 +31,11 @@ def test_with_no_error_the_right_object_is_named(monkeypatch):
     monkeypatch.setattr(identify, "OBJECTS", 8)
     truth = identify.catalogue_states(identify.deploy(5001), identify.deploy(5001)[0].epoch + 86_400.0)
     tally = identify.Tally([], [], [])
-    shape = np.diag([1.0, 1.0, 1.0, 1e-6, 1e-6, 1e-6])
+    claim = identify.Claim(np.diag([1.0, 1.0, 1.0, 1e-6, 1e-6, 1e-6]), np.sqrt(3.0))
     rng = np.random.default_rng(1)
     kind = identify.Kind(day=1, rms_m=10.0, catalog_m=10.0, missing=False)
     for _ in range(20):
-        identify._draw(rng, kind, truth, identify._maps(truth), [shape], tally)
+        identify._draw(rng, kind, truth, identify._maps(truth), [claim], tally)
     assert all(tally.right)
     assert set(tally.verdict) <= {Verdict.IDENTIFIED, Verdict.AMBIGUOUS}
 
