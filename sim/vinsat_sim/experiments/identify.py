@@ -199,7 +199,7 @@ def _checks(tallies: dict[Kind, Tally], shapes: int) -> list[Check]:
     for kind, tally in tallies.items():
         checks += _of_missing(kind, tally) if kind.missing else _of_listed(kind, tally)
     asked = {kind: tally for kind, tally in tallies.items() if kind.catalog_m == CATALOG_SIGMA_M}
-    return [*checks, _reliability(asked)]
+    return [*checks, *_reliability(asked)]
 
 
 def _of_listed(kind: Kind, tally: Tally) -> list[Check]:
@@ -244,8 +244,8 @@ def _share(name: str, count: int, n: int, *, least: float | None = None, most: f
     return noted(name, value, interval=interval)
 
 
-def _reliability(tallies: dict[Kind, Tally]) -> Check:
-    """Return the largest gap between stated probability and share of right answers, over bins.
+def _reliability(tallies: dict[Kind, Tally]) -> list[Check]:
+    """Return stated probability less the share of right answers, by bins, and the largest of them.
 
     Draws with a missing object weigh as the ranking's prior says they occur.
     """
@@ -253,12 +253,15 @@ def _reliability(tallies: dict[Kind, Tally]) -> Check:
     right = np.concatenate([tally.right for tally in tallies.values()]).astype(float)
     share = [MISSING if kind.missing else 1.0 - MISSING for kind in tallies]
     weight = np.repeat(share, [len(tally.right) for tally in tallies.values()])
-    gaps = []
+    gaps = {}
     for low, high in pairwise(BINS):
         inside = (stated > low) & (stated <= high)
+        name = f"stated {low:g} to {high:g}, {int((inside & (weight > 0.5)).sum())} draws: stated less true"
         if inside.sum() >= 50:
-            gaps.append(abs(float(np.average((stated - right)[inside], weights=weight[inside]))))
-    return at_most(f"largest gap of stated probability and truth, {len(gaps)} bins", max(gaps), 0.05)
+            gaps[name] = float(np.average((stated - right)[inside], weights=weight[inside]))
+    largest = max(abs(gap) for gap in gaps.values())
+    checks = [noted(name, gap) for name, gap in gaps.items()]
+    return [*checks, at_most("largest gap of stated probability and truth", largest, 0.05)]
 
 
 def seeds(scale: Scale) -> tuple[int, ...]:
