@@ -62,14 +62,14 @@ class MeanElements:
         if ":60" in self.epoch.utc_iso():
             raise InputError("lies within a leap second", field="epoch", fix="move it by a second")
 
-    def satrec(self) -> Any:
-        """Return the sgp4 package's object of these elements (its catalogue number left at 0)."""
+    def satrec(self, catalog_number: int = 0) -> Any:
+        """Return the sgp4 package's object of these elements; its numbers end at 339999."""
         from sgp4.api import WGS72, Satrec
 
         record = Satrec()
         day, fraction = _utc_day(self.epoch)
         record.sgp4init(
-            WGS72, "i", 0, day + fraction, self.bstar,
+            WGS72, "i", catalog_number, day + fraction, self.bstar,
             self.mean_motion_dot / (REV_PER_DAY * 1440.0), self.mean_motion_ddot / (REV_PER_DAY * 1440.0**2),
             self.eccentricity, np.radians(self.argument_of_perigee_deg), np.radians(self.inclination_deg),
             np.radians(self.mean_anomaly_deg), self.mean_motion_rev_day / REV_PER_DAY,

@@ -14,7 +14,7 @@ import numpy as np
 from flightsw.astro.time import Epoch
 from flightsw.errors import InputError
 from groundtools.products.ephemeris import Body
-from groundtools.products.mean_elements import REV_PER_DAY, SGP4_DAY_ZERO, SGP4_DAYS, MeanElements
+from groundtools.products.mean_elements import REV_PER_DAY, MeanElements
 from groundtools.products.omm import normal_id
 
 FIRST_YEAR, LAST_YEAR = 1957, 2056
@@ -151,21 +151,7 @@ def _from_record(record: Any, name: str, first: str) -> MeanElements:
 
 def _exportable(elements: MeanElements) -> Any:
     """Return a Satrec with everything `export_tle` reads."""
-    from sgp4.api import WGS72, Satrec
-
-    record = Satrec()
-    iso = elements.epoch.utc_iso()
-    midnight = Epoch.from_utc(f"{iso[:10]}T00:00:00Z")
-    leaps = midnight.tai_minus_utc_s - SGP4_DAY_ZERO.tai_minus_utc_s
-    days = SGP4_DAYS + round(((midnight - SGP4_DAY_ZERO) - leaps) / 86_400.0)
-    record.sgp4init(
-        WGS72, "i", int(elements.body.catalog_id or 0), days + (elements.epoch - midnight) / 86_400.0,
-        elements.bstar, elements.mean_motion_dot / (REV_PER_DAY * 1440.0),
-        elements.mean_motion_ddot / (REV_PER_DAY * 1440.0**2), elements.eccentricity,
-        np.radians(elements.argument_of_perigee_deg), np.radians(elements.inclination_deg),
-        np.radians(elements.mean_anomaly_deg), elements.mean_motion_rev_day / REV_PER_DAY,
-        np.radians(elements.raan_deg),
-    )  # fmt: skip
+    record = elements.satrec(int(elements.body.catalog_id or 0))
     record.classification = elements.classification
     match = _DESIGNATOR.fullmatch(elements.body.designator)
     record.intldesg = f"{match[1][2:]}{match[2]}{match[3]}" if match else ""
