@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import cyclopts
 
 COMMANDS = "vinsat.commands"
+QUOTES = '"' * 3
 EXIT_INTERRUPTED = 130  # the shell's code for Ctrl-C
 
 INTRODUCTION = (
@@ -62,6 +63,7 @@ def build() -> "cyclopts.App":
     )
     for name, entry in registry.registered(COMMANDS).items():
         app.command(entry.value, name=name, help=help_line(entry))
+    app.register_install_completion_command(help="Let the shell complete commands and options.")
     return app
 
 
@@ -74,10 +76,12 @@ def help_line(entry: EntryPoint) -> str:
     path = Path(spec.submodule_search_locations[0]).joinpath(*rest)
     source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     try:
-        text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+        text = source.read_text(encoding="utf-8")
+        if text.startswith(QUOTES):  # every module here does: no need to parse all of it
+            return text[len(QUOTES) :].partition("\n")[0].partition(QUOTES)[0].strip()
+        return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
     except (OSError, SyntaxError):
         return f"(not found: {entry.module})"
-    return text.partition("\n")[0]
 
 
 def missing_package(error: ImportError) -> str:

@@ -75,6 +75,7 @@ def examine(models: Path) -> list[Finding]:
         *(_packages(extra) for extra in ("base", *EXTRAS)),
         _models(models),
         *_imagery(),
+        _globe(),
         _cache(),
         _processor(),
         _disk(),
@@ -158,6 +159,15 @@ def _imagery() -> list[Finding]:
         fix = "vinsat demo --imagery FOLDER, TAR or URL; see README"
         findings.append(Finding(name="imagery, tiles", state="absent", detail="none found", fix=fix))
     return findings
+
+
+def _globe() -> Finding:
+    from groundtools.products.globe import find_cesium
+
+    try:
+        return Finding(name="globe", state="ok", detail=f"CesiumJS at {find_cesium(None)}")
+    except InputError as error:
+        return Finding(name="globe", state="absent", detail=error.problem, fix=error.fix)
 
 
 def _cache() -> Finding:

@@ -54,9 +54,10 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class TruthForces:
-    """What acts on the satellite: gravity degree (and order), its body, and the switches."""
+    """What acts on the satellite: gravity degree and order (None: the same), its body, and the switches."""
 
     degree: int = DEGREE
+    order: int | None = None
     mass_kg: float = MASS_KG
     area_m2: float = AREA_M2
     drag_coefficient: float = DRAG_COEFFICIENT
@@ -112,6 +113,7 @@ def _prepare() -> None:
 
 def _config(forces: TruthForces) -> "brahe.ForceModelConfig":
     value = brahe.ParameterSource.value
+    order = forces.degree if forces.order is None else forces.order
     drag = brahe.DragConfiguration(
         model=brahe.AtmosphericModel.NRLMSISE00,
         area=value(forces.area_m2),
@@ -122,7 +124,7 @@ def _config(forces: TruthForces) -> "brahe.ForceModelConfig":
         for body in (brahe.ThirdBody.SUN, brahe.ThirdBody.MOON)
     ]
     return brahe.ForceModelConfig(
-        gravity=brahe.GravityConfiguration(degree=forces.degree, order=forces.degree),
+        gravity=brahe.GravityConfiguration(degree=forces.degree, order=order),
         drag=drag if forces.drag else None,
         mass=value(forces.mass_kg),
         third_body=bodies if forces.third_body else None,

@@ -42,6 +42,14 @@ def test_help_names_every_command_within_a_third_of_a_second():
     assert min(taken) < HELP_LIMIT_S  # s of processor: other work on this machine does not count
 
 
+def test_the_shell_can_be_taught_to_complete(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))  # a start-up file may be touched
+    script = tmp_path / "vinsat.bash"
+    assert cli.main(["--install-completion", "--shell", "bash", "--output", str(script)]) == EXIT_OK
+    assert "fit-tle" in script.read_text()
+    capsys.readouterr()
+
+
 @pytest.mark.verifies("RUN-103")
 def test_help_loads_no_command():
     code = (

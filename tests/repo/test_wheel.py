@@ -29,4 +29,5 @@ def test_the_top_level_is_the_four_packages(names):
 def test_the_wheel_carries_the_data_its_code_reads(names):
     assert "vinsat_sim/scenarios/demo.toml" in names
     assert "vinsat_sim/demo/page.html" in names
+    assert {"groundtools/products/report.html", "groundtools/products/globe.html"} <= set(names)
     assert any(name.startswith("flightsw/astro/data/") for name in names)
