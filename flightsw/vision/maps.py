@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from flightsw.astro.geodesy import WGS84_A
 from flightsw.errors import ModelError
 from flightsw.vision.catalog import REPLACE, read_checked, write_atomic
-from flightsw.vision.features import CHANNELS
+from flightsw.vision.features import CHANNELS, box_sum
 
 Array = NDArray[np.float64]
 
@@ -38,6 +38,7 @@ HEADER = struct.Struct("<4sHHH8s4df")
 CELL = 2400.0  # m
 MARGIN_DEG = 4.0  # beyond a region, in latitude; a frame reaches 420 km from its centre
 FEATURE_STEP = 0.25  # 4 bits carry the correlation; finer steps only cost storage
+SHORE = 2  # cells: what a map shows further out at sea is its maker's paint, and says nothing
 LAND_FULL = 15  # the land plane's value for a cell that is all land
 MAX_CELLS = 4_000_000  # 16 MB in memory: larger maps are refused before they are unpacked
 
@@ -140,4 +141,6 @@ def read_map(path: Path) -> ReferenceMap:
     grid = MapGrid(north, west, cell_lat, cell_lon, rows, columns)
     features = np.ascontiguousarray(planes[:CHANNELS].transpose(1, 2, 0))
     name = region.rstrip(b"\0").decode("ascii", "replace")
-    return ReferenceMap(name, grid, features, planes[CHANNELS].view(np.uint8))
+    land = planes[CHANNELS].view(np.uint8)
+    features[box_sum((land > 0).astype(np.float64), SHORE) < 0.5] = 0
+    return ReferenceMap(name, grid, features, land)

@@ -122,3 +122,14 @@ def test_a_regions_grid_covers_it_with_its_margin_in_cells_of_the_stated_size():
 def test_quantising_costs_at_most_half_a_step(rng):
     features = rng.normal(0.0, 1.0, (20, 20, 3)).astype(np.float32)
     assert np.abs(quantise(features) * FEATURE_STEP - features).max() <= 0.5 * FEATURE_STEP + 1e-6
+
+
+def test_what_a_map_shows_of_the_open_sea_is_not_believed(toy, toy_map, tmp_path):
+    import dataclasses
+
+    land = toy_map.land.copy()
+    land[:, :200] = 0
+    write_map(tmp_path / "33T.map", dataclasses.replace(toy_map, land=land))
+    features = read_map(tmp_path / "33T.map").features
+    assert not features[:, :198].any()
+    assert (features[:, 198:] == toy_map.features[:, 198:]).all()
