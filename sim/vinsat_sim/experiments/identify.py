@@ -9,8 +9,8 @@ elements carry an error of 1 km (3-D RMS; shape in `groundtools.products.identif
 second set of draws the object is missing from the catalogue.
 
 The errors are drawn from the very distributions the ranking assumes, so the ranking is
-Bayes' own: no other can be right more often on these draws, on average, than the mean
-probability of its first. That mean is printed as the bound; and the same figures for a
+Bayes' own: where the object is listed, none can be right more often, on average, than the
+mean probability of its first given that. That mean is printed as the bound; and the same figures for a
 catalogue ten times better show what the catalogue's error costs.
 """
 
@@ -59,6 +59,7 @@ class Tally:
     """Draws of one kind: probability of the first, whether it was right, the verdict."""
 
     probability: list[float]
+    if_listed: list[float]  # the same, given that the object is in the catalogue
     right: list[bool]
     verdict: list[Verdict]
 
@@ -144,7 +145,7 @@ def run(scale: Scale) -> tuple[Check, ...]:
         (Kind(day, rms_m, catalog_m, missing), draws)
         for catalog_m, draws in catalogues for day in DAYS for rms_m in OD_RMS_M for missing in (False, True)
     ]  # fmt: skip
-    tallies = {kind: Tally([], [], []) for kind, _ in kinds}
+    tallies = {kind: Tally([], [], [], []) for kind, _ in kinds}
     for seed in seeds(scale):
         sets = deploy(seed)
         rng = np.random.default_rng([seed, 2])
@@ -176,6 +177,7 @@ def _draw(
     ranking = rank(state, covariance, listed[keep], catalog_sigma=kind.catalog_m)
     first = int(ranking.order[0])
     tally.probability.append(float(ranking.probability[first]))
+    tally.if_listed.append(float(ranking.probability[first] / max(1.0 - ranking.missing, 1e-12)))
     tally.right.append(int(keep[first]) == ours)
     tally.verdict.append(ranking.verdict)
 
@@ -212,9 +214,7 @@ def _of_listed(kind: Kind, tally: Tally) -> list[Check]:
     none = sum(verdict is Verdict.NONE for verdict in tally.verdict)
     checks = [
         _share(f"{kind.label}: first is right", sum(tally.right), n, least=right),
-        noted(
-            f"{kind.label}: bound of that, mean probability of the first", float(np.mean(tally.probability))
-        ),
+        noted(f"{kind.label}: bound of that, mean probability of the first", float(np.mean(tally.if_listed))),
         _share(f"{kind.label}: called ambiguous", unsure, n, most=ambiguous),
     ]
     least, most = (0.99, 0.02) if asked else (None, None)

@@ -30,7 +30,7 @@ def test_objects_of_one_release_drift_apart_along_the_track(monkeypatch):
 def test_with_no_error_the_right_object_is_named(monkeypatch):
     monkeypatch.setattr(identify, "OBJECTS", 8)
     truth = identify.catalogue_states(identify.deploy(5001), identify.deploy(5001)[0].epoch + 86_400.0)
-    tally = identify.Tally([], [], [])
+    tally = identify.Tally([], [], [], [])
     claim = identify.Claim(np.diag([1.0, 1.0, 1.0, 1e-6, 1e-6, 1e-6]), np.sqrt(3.0))
     rng = np.random.default_rng(1)
     kind = identify.Kind(day=1, rms_m=10.0, catalog_m=10.0, missing=False)
