@@ -71,7 +71,7 @@ def run_frames(frames: Path, camera: Camera, models: Path, out: Path) -> FramesS
     results = []
     progress = _Progress(len(files))
     for file in files:
-        results.append(_look_at(loaded, file, camera))
+        results.append(look_at(loaded, file, camera))
         progress.advance(results[-1])
     progress.close()
     summary = _write(out, files, results)
@@ -80,7 +80,7 @@ def run_frames(frames: Path, camera: Camera, models: Path, out: Path) -> FramesS
     return summary
 
 
-def _look_at(models: Models, file: FrameFile, camera: Camera) -> FrameResult:
+def look_at(models: Models, file: FrameFile, camera: Camera) -> FrameResult:
     """Return the result of one frame; whatever goes wrong inside becomes a status."""
     try:
         data = read_bytes(file.path, max_bytes=MAX_FRAME_BYTES)
