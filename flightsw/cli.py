@@ -38,6 +38,13 @@ OD_EXAMPLES = """examples:
 
 Written are solution.json and, where a state was reached, orbit.oem and ephemeris.csv.
 """
+FLY_EXAMPLES = """example:
+  flightsw fly --config payload.toml
+
+Takes frames, looks at them, estimates the orbit, and talks to the ground until it is ended
+(SIGTERM, or the command RESTART). Exit codes: 0 ended on request, 2 usage, 3 a file or
+device of the configuration cannot be used.
+"""
 VERIFY_EXAMPLES = """example:
   flightsw verify --models models
 
@@ -102,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     od.add_argument("--camera", required=True, metavar="TOML", help="camera file")
     _add_knowledge(od)
     od.set_defaults(handler=_od)
+
+    fly = _command(commands, "fly", "the supervised payload", FLY_EXAMPLES)
+    fly.add_argument("--config", required=True, metavar="TOML", help="payload file")
+    fly.add_argument("--verbose", action="store_true", help="say every event on stderr")
+    fly.set_defaults(handler=_fly)
 
     verify = _command(commands, "verify", "check a models folder", VERIFY_EXAMPLES)
     verify.add_argument("--models", required=True, metavar="DIR", help="models folder with its manifest.toml")
@@ -170,6 +182,14 @@ def _od(arguments: argparse.Namespace) -> int:
         out=arguments.out,
     )
     return _report(outcome, arguments)
+
+
+def _fly(arguments: argparse.Namespace) -> int:
+    from flightsw.runtime.fly.assembly import fly
+
+    if arguments.verbose:
+        logging.getLogger("flightsw.fly").setLevel(logging.INFO)
+    return fly(arguments.config)
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -30,11 +30,14 @@ LIBCAMERA = ("rpicam-still", "-n", "--immediate", "-o", "{path}", "--metadata", 
 
 
 class FolderCamera:
-    """Frames of a folder, named by their times, each given once its time has come."""
+    """Frames of a folder, named by their times, each given once its time has come.
 
-    def __init__(self, folder: Path) -> None:
+    after_ns : frames up to this time were given before a restart.
+    """
+
+    def __init__(self, folder: Path, *, after_ns: int | None = None) -> None:
         self._folder = folder
-        self._last_ns: int | None = None
+        self._last_ns = after_ns
         self._waiting: list[tuple[int, Path]] = []
 
     def request(self, now: Stamp) -> None:
@@ -44,7 +47,7 @@ class FolderCamera:
         except OSError as error:
             raise DeviceError(f"camera: {self._folder} cannot be read ({error.strerror})") from None
         if self._last_ns is None:
-            self._last_ns = now.tai_ns - NS  # what is older was given before a restart
+            self._last_ns = now.tai_ns - NS  # what is older belongs to another flight
         found = []
         for name in names:
             match = _NAME.fullmatch(name)

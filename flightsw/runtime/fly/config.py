@@ -51,6 +51,7 @@ class CameraConfig:
     folder: str = ""
     command: tuple[str, ...] = LIBCAMERA
     timeout_s: float = 10.0
+    retry_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

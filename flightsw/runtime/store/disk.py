@@ -59,7 +59,7 @@ class FolderDisk:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._open: dict[str, int] = {}
-        self._lock = os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._lock = self._open_lock()
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -130,10 +130,50 @@ class FolderDisk:
             os.close(self._lock)
             self._lock = -1
 
+    def _open_lock(self) -> int:
+        try:
+            return os.open(self.folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as error:
+            if error.errno != errno.EROFS:
+                raise
+            return os.open(self.folder / LOCK, os.O_RDONLY | os.O_CLOEXEC)  # can still be read
+
     def _close_files(self) -> None:
         for handle in self._open.values():
             os.close(handle)
         self._open.clear()
+
+
+class NoDisk:
+    """No disk at all: empty, and refuses every write, so that the store keeps all in memory."""
+
+    def sizes(self) -> dict[str, int]:
+        """Return no files."""
+        return {}
+
+    def read(self, name: str) -> bytes:
+        """Find nothing."""
+        raise FileNotFoundError(errno.ENOENT, "no such file", name)
+
+    def append(self, name: str, data: bytes) -> None:
+        """Refuse."""
+        raise OSError(errno.EROFS, "there is no disk", name)
+
+    def overwrite(self, name: str, data: bytes) -> None:
+        """Refuse likewise."""
+        raise OSError(errno.EROFS, "there is no disk", name)
+
+    def sync(self, name: str) -> None:
+        """Do nothing."""
+
+    def sync_folder(self) -> None:
+        """Do nothing."""
+
+    def remove(self, name: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -35,7 +35,8 @@ class Kind(IntEnum):
     EVENT = 2  # id, severity and arguments, JSON
     SOLUTION = 3  # an estimate, JSON
     COMMAND = 4  # counter and outcome of an executed command, JSON
-    ARC = 5  # the clock was stepped, a new arc begins, JSON
+    ARC = 5  # a new arc begins, JSON
+    FRAME = 6  # a frame was taken, JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from flightsw.runtime.store.log import BUDGET_BYTES, SEGMENT_BYTES, SegmentLog
 from flightsw.runtime.store.records import Record, Stamp
 from flightsw.runtime.store.slots import Slots
 
+PROBE = "probe"  # a value that is saved to see whether the medium works
 RAM_BYTES = 4_000_000  # of records kept in memory while there is no disk
 
 
@@ -98,6 +99,7 @@ class Store:
         if self.mode is StoreMode.DISK:
             return True
         try:
+            self._slots.save(PROBE, b"")
             self._log = self._reopened()
             for name, payload in tuple(self._values.items()):
                 self._slots.save(name, payload)
