@@ -9,6 +9,7 @@ payload does all that is due at that instant, waits for its workers, and answers
 `DONE <tai_ns> <digest>`. Between ticks time stands still.
 """
 
+import contextlib
 import select
 import socket
 import time
@@ -44,6 +45,9 @@ class SystemClock:
         """Wait that long, or until something can be read."""
         select.select(readers, [], [], max(seconds, 0.0))
         return True
+
+    def interrupt(self) -> None:
+        """Waits are short."""
 
     def set_offset(self, offset_ns: int) -> None:
         """Shift TAI by so much from the system's clock."""
@@ -98,6 +102,11 @@ class LockstepClock:
     def wait(self, seconds: float, readers: list[int]) -> bool:
         """Wait for the next tick, whenever that is."""
         return self._next_tick()
+
+    def interrupt(self) -> None:
+        """Hear no more of the host, which ends the wait for it."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
 
     def set_offset(self, offset_ns: int) -> None:
         """Shift TAI by so much from the host's."""

@@ -148,9 +148,9 @@ def open_camera(config: PayloadConfig, last_tai_ns: int | None) -> Camera:
 def open_gyro(config: PayloadConfig) -> Gyro:
     """Return the gyro of the configuration."""
     path = Path(config.gyro.path)
-    return {"iio": lambda: IioGyro(path), "table": lambda: TableGyro(path), "none": NoGyro}[
-        config.gyro.kind
-    ]()
+    if config.gyro.kind == "iio":
+        return IioGyro(path)
+    return TableGyro(path) if config.gyro.kind == "table" else NoGyro()
 
 
 def open_link(config: PayloadConfig) -> Link:
@@ -241,6 +241,7 @@ def _settle(payload: Payload) -> None:
 def _listen_to_signals(payload: Payload) -> None:
     def end(number: int, frame: object) -> None:
         payload.ends = True
+        payload.journal.clock.interrupt()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)

@@ -14,9 +14,7 @@ class Imaging:
     medium refused; retry_s : before a camera that failed is tried again.
     """
 
-    def __init__(
-        self, camera: Camera, ring: FrameRing, journal: Journal, *, retry_s: float = RETRY_S
-    ) -> None:
+    def __init__(self, camera: Camera, ring: FrameRing, journal: Journal, *, retry_s: float) -> None:
         self._camera, self._ring, self._journal = camera, ring, journal
         self._retry_ns = round(retry_s * NS)
         self._next_ns, self._retry_at = 0, 0

@@ -15,6 +15,7 @@ DEFAULT: dict[str, Any] = {
     "arc": 0, "status": "NONE", "text": "", "epoch_tai_ns": 0, "state": None, "sigma_m": 0.0, "used": 0,
     "rejected": 0, "sun": [],
 }  # fmt: skip
+QUIET_S = 60.0  # without a frame with observations: the pass is over
 GIVE_UP = 3  # failures in a row, before it waits for the next period
 _STATE = ("x_m", "y_m", "z_m", "vx_m_s", "vy_m_s", "vz_m_s")
 
@@ -28,8 +29,8 @@ class OrbitDesk:
         limits = config.limits
         self.worker = Worker("orbit", arguments, timeout_s=limits.orbit_timeout_s, ping_s=limits.ping_s)
         self.solution = journal.load(NAME, DEFAULT)
-        self._frames_then = -1
-        self._next_ns = 0
+        self._frames_then = self._frames_seen = 0  # at the last estimate, at the last look
+        self._first_ns = self._latest_ns = 0  # when frames came that no estimate has seen
         self._asked_for = False
         self._arc = 0
 
@@ -37,10 +38,19 @@ class OrbitDesk:
         """Estimate as soon as it can be."""
         self._asked_for = True
 
-    def is_due(self, now: Stamp, frames: int) -> bool:
-        """Tell whether to estimate: asked for, or new observations and long enough ago."""
+    def is_due(self, now: Stamp, frames: int, *, period_s: float) -> bool:
+        """Tell whether to estimate: when asked, when a pass is over, or when it goes on for long.
+
+        frames : with observations in the present arc.
+        """
+        if frames != self._frames_seen:
+            self._latest_ns = now.mono_ns
+            if self._frames_seen == self._frames_then:
+                self._first_ns = now.mono_ns
+            self._frames_seen = frames
         news = frames > 0 and frames != self._frames_then
-        return self._asked_for or (news and now.mono_ns >= self._next_ns)
+        over = now.mono_ns - self._latest_ns >= QUIET_S * NS
+        return self._asked_for or (news and (over or now.mono_ns - self._first_ns >= period_s * NS))
 
     def step(self, now: Stamp, frames: int, *, may_start: bool, period_s: float) -> bool:
         """Take an answer, start what is due; tell whether there is a new solution.
@@ -60,9 +70,8 @@ class OrbitDesk:
             self.worker.stop()
             self._take(answer)
             return True
-        if may_start and not self.worker.is_busy and self.is_due(now, frames):
+        if may_start and not self.worker.is_busy and self.is_due(now, frames, period_s=period_s):
             self._asked_for = False
-            self._next_ns = now.mono_ns + round(period_s * NS)
             self._frames_then, self._arc = frames, self._arcs.arc
             arc = self._arcs.frames(hours=self._config.limits.arc_h)
             self.worker.ask({"do": "estimate", "frames": arc, "arc": self._arc})
@@ -80,7 +89,7 @@ class OrbitDesk:
 
     def forget_arc(self) -> None:
         """Begin anew with a new arc."""
-        self._frames_then, self._next_ns = -1, 0
+        self._frames_then = self._frames_seen = 0
 
     def _take(self, answer: dict[str, Any]) -> None:
         self.solution = {**answer, "arc": self._arc}

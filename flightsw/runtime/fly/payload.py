@@ -201,7 +201,9 @@ class Payload:
 
     def _choose(self, now: Stamp, *, image: bool, usable: bool, automatic: bool) -> None:
         work = self.looking.has_work or self.orbit.worker.is_busy
-        work = work or self.orbit.is_due(now, self.looking.in_arc)
+        work = work or self.orbit.is_due(
+            now, self.looking.in_arc, period_s=self.parameters["estimate_period_s"]
+        )
         work = usable and work and not self.models.problem
         if image and automatic:
             self.change_mode(Mode.IMAGING)

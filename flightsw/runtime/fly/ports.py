@@ -34,6 +34,9 @@ class Clock(Protocol):
     def wait(self, seconds: float, readers: list[int]) -> bool:
         """Wait that long, or until a file descriptor can be read; False: the host is gone."""
 
+    def interrupt(self) -> None:
+        """Have a wait that is under way end soon; called by a signal's handler."""
+
     def set_offset(self, offset_ns: int) -> None:
         """Shift TAI by so much from the system's clock."""
 

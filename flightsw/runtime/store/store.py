@@ -63,14 +63,14 @@ class Store:
         return False
 
     def records(self, *kinds: int) -> Iterator[Record]:
-        """Return the records of some kinds (of all without one), oldest first."""
+        """Return the records of some kinds (of all without one), oldest first, pending ones last."""
         on_disk = self._log.records()
         last = -1
         for record in on_disk:
             last = record.sequence
             if not kinds or record.kind in kinds:
                 yield record
-        for record in tuple(self._kept):
+        for record in (*self._kept, *self._group):
             if record.sequence > last and (not kinds or record.kind in kinds):
                 yield record
 
