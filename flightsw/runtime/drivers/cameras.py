@@ -45,7 +45,7 @@ class FolderCamera:
         try:
             names = [entry.name for entry in os.scandir(self._folder)]
         except OSError as error:
-            raise DeviceError(f"camera: {self._folder} cannot be read ({error.strerror})") from None
+            raise DeviceError(f"camera: {self._folder.name} cannot be read ({error.strerror})") from None
         if self._last_ns is None:
             self._last_ns = now.tai_ns - NS  # what is older belongs to another flight
         found = []
@@ -95,7 +95,7 @@ class CycleCamera:
         tai_ns, self._asked = self._asked, None
         files = sorted(self._folder.glob("*.jpg"))
         if not files:
-            raise DeviceError(f"camera: {self._folder} holds no *.jpg")
+            raise DeviceError(f"camera: no *.jpg in {self._folder.name}")
         self._count += 1
         return Frame(tai_ns, files[self._count % len(files)].read_bytes())
 

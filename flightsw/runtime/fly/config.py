@@ -107,6 +107,7 @@ class Limits:
     computing_w: float = 3.0
     charge_w: float = 1.0
     scrub_period_s: float = 600.0
+    store_retry_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,8 @@ class Imaging:
     def __init__(self, camera: Camera, ring: FrameRing, journal: Journal, *, retry_s: float) -> None:
         self._camera, self._ring, self._journal = camera, ring, journal
         self._retry_ns = round(retry_s * NS)
-        self._next_ns, self._retry_at = 0, 0
+        self._asked_ns: int | None = None
+        self._retry_at = 0
         self._lost = False
         self.taken, self.unwritten = 0, 0
 
@@ -25,8 +26,8 @@ class Imaging:
         """Ask for a frame where one is due; return (name, TAI ns, arc) of frames that have come."""
         taken: list[tuple[str, int, int]] = []
         try:
-            if now.mono_ns >= self._next_ns:
-                self._next_ns = now.mono_ns + round(period_s * NS)
+            if self._asked_ns is None or now.mono_ns - self._asked_ns >= round(period_s * NS):
+                self._asked_ns = now.mono_ns
                 self._camera.request(now)
             while len(taken) < MOST_PER_STEP and (frame := self._camera.poll(now)) is not None:
                 self._found()
@@ -49,7 +50,7 @@ class Imaging:
     def stop(self) -> None:
         """Take no more frames."""
         self._camera.stop()
-        self._next_ns = 0
+        self._asked_ns = None
 
     def _found(self) -> None:
         if self._lost:

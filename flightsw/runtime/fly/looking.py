@@ -53,6 +53,8 @@ class Looking:
             problem = self._after_loss()
             if problem:
                 return problem
+            if may_start:
+                self.worker.start()
         elif answer is not None and self._task is not None:
             self._take(self._task, answer)
             self._task, self._attempts = None, 0

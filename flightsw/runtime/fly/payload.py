@@ -35,7 +35,6 @@ from flightsw.runtime.link.uplink import Uplink
 from flightsw.runtime.store.records import Stamp
 
 DOWNLINK_IDLE_S = 60.0  # without a file to send, before DOWNLINK ends
-STORE_RETRY_S = 10.0
 WORKERS = (Mode.IMAGING, Mode.COMPUTE)  # modes in which workers may run
 LONGEST_WAIT_S = 0.2
 
@@ -221,7 +220,7 @@ class Payload:
 
     def _maintain(self, now: Stamp) -> None:
         """Try a failed medium again; check one file and all values now and then."""
-        if now.mono_ns - self._retried > STORE_RETRY_S * NS:
+        if now.mono_ns - self._retried > self.config.limits.store_retry_s * NS:
             self._retried = now.mono_ns
             self.journal.store.retry()
         files = 40

@@ -20,7 +20,7 @@ from typing import Any
 LENGTH = struct.Struct(">I")
 MAX_MESSAGE = 64_000_000  # bytes
 PIECE = 1 << 18
-READY_S = 60.0  # to start and load
+READY_S = 30.0  # to start and load
 
 Message = dict[str, Any]
 
