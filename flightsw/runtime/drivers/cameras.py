@@ -46,8 +46,6 @@ class FolderCamera:
             names = [entry.name for entry in os.scandir(self._folder)]
         except OSError as error:
             raise DeviceError(f"camera: {self._folder.name} cannot be read ({error.strerror})") from None
-        if self._last_ns is None:
-            self._last_ns = now.tai_ns - NS  # what is older belongs to another flight
         found = []
         for name in names:
             match = _NAME.fullmatch(name)
@@ -57,7 +55,7 @@ class FolderCamera:
                 tai_ns = parse_time(f"{match[1]}:{match[2]}:{match[3]}Z").tai_ns
             except ValueError:
                 continue
-            if tai_ns > self._last_ns:
+            if self._last_ns is None or tai_ns > self._last_ns:
                 found.append((tai_ns, self._folder / name))
         self._waiting = sorted(found)
 
