@@ -37,7 +37,7 @@ console = Console(highlight=False)
 @app.command
 def send(command: str, *arguments: str, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
     """Have one command carried out: `send SET_PARAMETER parameter=image_period_s value=5`."""
-    with _ground(to, keys, slot) as (ground, _):
+    with _ground(to, keys, slot) as ground:
         return _say(ground.command(command, **parse_arguments(command, arguments)))
 
 
@@ -58,7 +58,7 @@ def listen(*, to: To, seconds: float = 60.0) -> int:
 @app.command(name="console")
 def talk(*, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
     """Type commands, see telemetry; an empty line listens, `quit` ends."""
-    with _ground(to, keys, slot) as (ground, _):
+    with _ground(to, keys, slot) as ground:
         while True:
             for packet in ground.packets(0.5):
                 console.print(line_of(packet), markup=False, soft_wrap=True)
@@ -73,21 +73,21 @@ def talk(*, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
 @app.command
 def sync(*, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
     """Bring the ground's and the payload's command counters together."""
-    with _ground(to, keys, slot) as (ground, _):
+    with _ground(to, keys, slot) as ground:
         return _say(ground.sync())
 
 
 @app.command
 def rotate(key: int, *, to: To, keys: KeyFile = Path("keys")) -> int:
     """Give key slot 0 or 1 a new key, under the authority of the other."""
-    with _ground(to, keys, 1 - key) as (ground, _):
+    with _ground(to, keys, 1 - key) as ground:
         return _say(ground.rotate_key(key))
 
 
 @app.command
 def files(*, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
     """List the files that can be brought down."""
-    with _ground(to, keys, slot) as (ground, _):
+    with _ground(to, keys, slot) as ground:
         first, total = 0, 1
         while first < total:
             answer = ground.command("LIST_FILES", first=first)
@@ -104,7 +104,7 @@ def files(*, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
 @app.command
 def get(name: str, *, to: To, keys: KeyFile = Path("keys"), slot: int = 0, out: Path = Path(".")) -> int:
     """Bring a file down; run again, it goes on where it stopped."""
-    with _ground(to, keys, slot) as (ground, _), Progress(console=console, transient=True) as bar:
+    with _ground(to, keys, slot) as ground, Progress(console=console, transient=True) as bar:
         task = bar.add_task(name, total=None)
         path = get_file(
             ground, name, out, progress=lambda done, total: bar.update(task, completed=done, total=total)
@@ -116,11 +116,10 @@ def get(name: str, *, to: To, keys: KeyFile = Path("keys"), slot: int = 0, out: 
 @app.command
 def put(path: Path, *, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
     """Send a file into the set of models not in use; `send ACTIVATE_MODELS` then uses the set."""
-    with _ground(to, keys, slot) as (ground, credentials), Progress(console=console, transient=True) as bar:
+    with _ground(to, keys, slot) as ground, Progress(console=console, transient=True) as bar:
         task = bar.add_task(path.name, total=None)
         put_file(
             ground,
-            credentials,
             path,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -196,13 +195,12 @@ def _value(field: Field, text: str) -> Value:
 
 
 @contextmanager
-def _ground(to: str, keys: Path, slot: int) -> Iterator[tuple[Ground, Credentials]]:
+def _ground(to: str, keys: Path, slot: int) -> Iterator[Ground]:
     if slot not in (0, 1):
         raise UsageError(f"--slot: {slot} is no key slot; give 0 or 1")
-    credentials = Credentials(keys)
-    ground = Ground(open_stream(to), credentials, slot=slot)
+    ground = Ground(open_stream(to), Credentials(keys), slot=slot)
     try:
-        yield ground, credentials
+        yield ground
     finally:
         ground.close()
 

@@ -149,8 +149,7 @@ class Ground:
 
         Raises InputError for arguments that do not fit, NoReplyError.
         """
-        credentials = self._require()
-        return self._converse(name, arguments, credentials.next_counter(), self._slot)
+        return self._converse(name, arguments, self.next_counter(), self._slot)
 
     def sync(self) -> Answer:
         """Bring both counters together: past the payload's, wherever that is."""
@@ -169,6 +168,10 @@ class Ground:
         if answer.outcome is Outcome.DONE:
             credentials.replace(credentials.keys.rotated(slot, nonce))
         return answer
+
+    def next_counter(self) -> int:
+        """Return a counter that was never used."""
+        return self._require().next_counter()
 
     def send_packet(self, packet: bytes) -> None:
         """Send a packet as it is."""

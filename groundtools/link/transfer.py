@@ -12,7 +12,7 @@ from flightsw.files import MB, prepare_folder, read_bytes, write_together
 from flightsw.runtime.link.commands import Outcome
 from flightsw.runtime.link.downlink import CHUNK as DOWN_CHUNK
 from flightsw.runtime.link.uplink import CHUNK as UP_CHUNK
-from groundtools.link.client import Credentials, Ground, NoReplyError, file_key
+from groundtools.link.client import Ground, NoReplyError, file_key
 
 QUIET_S = 3.0  # without a chunk, before gaps are asked for
 ROUNDS_WITHOUT_PROGRESS = 10
@@ -55,7 +55,6 @@ def get_file(ground: Ground, name: str, out: Path, *, progress: Progress = lambd
 
 def put_file(
     ground: Ground,
-    credentials: Credentials,
     path: Path,
     *,
     progress: Progress = lambda done, total: None,
@@ -74,7 +73,7 @@ def put_file(
             break
         first = gaps[0]
         span = range(first, total) if len(gaps) > 11 and gaps == list(range(first, first + 12)) else gaps
-        _send_chunks(ground, credentials, path, content, list(span), total, progress)
+        _send_chunks(ground, content, list(span), total, progress)
     _ask(ground, path, "UPLINK_FINISH")
 
 
@@ -158,8 +157,6 @@ def _status(ground: Ground, path: Path) -> tuple[int, list[int]]:
 
 def _send_chunks(
     ground: Ground,
-    credentials: Credentials,
-    path: Path,
     content: bytes,
     indices: list[int],
     total: int,
@@ -169,7 +166,7 @@ def _send_chunks(
     waiting: list[int] = []
     for number, index in enumerate(indices):
         piece = content[index * UP_CHUNK : (index + 1) * UP_CHUNK]
-        counter = credentials.next_counter()
+        counter = ground.next_counter()
         ground.send_packet(ground.signed("UPLINK_CHUNK", {"chunk": index, "data": piece}, counter))
         waiting.append(counter)
         end = time.monotonic() + QUIET_S

@@ -15,6 +15,7 @@ HEADER = (
     ("VERSION", 3), ("TYPE", 1), ("SEC_HDR_FLG", 1), ("PKT_APID", 11), ("SEQ_FLGS", 2),
     ("SRC_SEQ_CTR", 14), ("PKT_LEN", 16),
 )  # fmt: skip
+CRC = "PACKET_ERROR_CONTROL"
 OVERHEAD = 10  # of PKT_LEN + 1: time and CRC; the rest are the fields
 
 
@@ -38,6 +39,7 @@ def xtce_text() -> str:
             _type(types, field, name, fixed)
             _parameter(parameters, name, field.description)
             _element(listed, "ParameterRefEntry", parameterRef=name)
+        _element(listed, "ParameterRefEntry", parameterRef=CRC)
         base = _element(container, "BaseContainer", containerRef="CCSDS_TELEMETRY")
         criteria = _element(base, "RestrictionCriteria")
         both = _element(criteria, "ComparisonList")
@@ -52,12 +54,13 @@ def xtce_text() -> str:
 def _header(types: ET.Element, parameters: ET.Element, containers: ET.Element) -> None:
     container = _element(containers, "SequenceContainer", name="CCSDS_TELEMETRY", abstract="true")
     listed = _element(container, "EntryList")
-    for name, bits in (*HEADER, ("TIME_TAI_NS", 64)):
+    for name, bits in (*HEADER, ("TIME_TAI_NS", 64), (CRC, 16)):
         kind = _element(types, "IntegerParameterType", name=f"{name}_T", signed=str(bits == 64).lower())
         encoding = "twosComplement" if bits == 64 else "unsigned"
         _element(kind, "IntegerDataEncoding", sizeInBits=str(bits), encoding=encoding)
         _parameter(parameters, name, "")
-        _element(listed, "ParameterRefEntry", parameterRef=name)
+        if name != CRC:  # it ends each packet
+            _element(listed, "ParameterRefEntry", parameterRef=name)
 
 
 def _type(types: ET.Element, field: Field, name: str, fixed: int) -> None:
