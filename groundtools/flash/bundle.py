@@ -125,7 +125,8 @@ def _files(models: Path, wheels: Path) -> Iterator[_File]:
     if not found:
         raise InputError("holds no wheels", file=wheels, fix="give the folder that pip downloaded into")
     for path in found:
-        yield _File(f"wheels/{path.name}", path.read_bytes())
+        project, release, _ = path.name.split("-", 2)
+        yield _File(f"wheels/{project}-{release}.whl", path.read_bytes())
 
 
 def _time() -> int:

@@ -93,9 +93,10 @@ def _needs_sudo(target: Target) -> bool:
 def _ssh(target: Target, command: str, data: bytes | None) -> "subprocess.CompletedProcess[bytes]":
     words = ["ssh", "-p", str(target.port), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
     words += [word for option in target.options for word in ("-o", option)]
-    source = {"stdin": subprocess.DEVNULL} if data is None else {"input": data}
     try:
-        done = subprocess.run([*words, target.host, command], capture_output=True, check=False, **source)
+        done = subprocess.run(
+            [*words, target.host, command], input=data or b"", capture_output=True, check=False
+        )
     except OSError:
         raise InputError("is not installed", file="ssh", fix="sudo apt install openssh-client") from None
     if done.returncode == SSH_FAILED:

@@ -112,10 +112,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootConfig:
-    """healthy_after_s : a start counts as good after it; other_image : command that switches."""
+    """healthy_after_s : a start counts as good after it; other_image : command that switches;
+    safe_retry_s : SAFE that the payload chose itself ends after it (0: never).
+    """
 
     healthy_after_s: float = 120.0
     safe_after: int = 3
+    safe_retry_s: float = 3600.0
     other_image_after: int = 6
     other_image: tuple[str, ...] = ()
     watchdog_device: str = ""

@@ -16,7 +16,7 @@ DEFAULT: dict[str, Any] = {
     "rejected": 0, "sun": [],
 }  # fmt: skip
 QUIET_S = 60.0  # without a frame with observations: the pass is over
-GIVE_UP = 3  # failures in a row, before it waits for the next period
+GIVE_UP = 3  # failures in a row, before it waits as after a pass
 _STATE = ("x_m", "y_m", "z_m", "vx_m_s", "vy_m_s", "vz_m_s")
 
 
@@ -64,6 +64,7 @@ class OrbitDesk:
                 self._journal.event("WORKER_GIVEN_UP", value=self.worker.failures, detail="orbit")
                 self.worker.failures = 0
                 self._asked_for = False
+                self._frames_then, self._first_ns, self._latest_ns = -1, now.mono_ns, now.mono_ns
             else:
                 self._asked_for = True  # again, now
         elif answer is not None:

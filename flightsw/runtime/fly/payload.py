@@ -187,6 +187,10 @@ class Payload:
             quiet = now.mono_ns - self._mode_since > DOWNLINK_IDLE_S * NS
             if quiet and not self.downlink.is_busy and not self.comms.has_work:
                 self.change_mode(Mode.IDLE)
+        retry_s = self.config.boot.safe_retry_s
+        own_choice = self.mode is Mode.SAFE and self.reason != 0 and retry_s > 0.0
+        if own_choice and now.mono_ns - self._mode_since > retry_s * NS:
+            self.change_mode(Mode.IDLE)
         if self.mode not in (Mode.IDLE, *WORKERS):
             return
         usable = not self._is_hot and self.schedule.has_energy()

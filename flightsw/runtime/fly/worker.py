@@ -103,8 +103,9 @@ class Worker:
             kind, self._waiting = self._waiting, None
             self._heard = time.monotonic()
             self._advance()
-            if kind == "task":
+            if kind != "ready":
                 self.failures = 0
+            if kind == "task":
                 self.took_s = self._heard - self._asked
                 return answer
         elif self._process.poll() is not None:
