@@ -1,21 +1,67 @@
 """The sets of models, A and B: one in use, the other to be uplinked to and to mend from.
 
-A set is a models folder with its sealed manifest. A file that does not have its checksum
+A set is a models folder with its sealed manifest, of which this module knows no more than
+that every file is a table with `file`, `sha256` and `bytes`: what else it says is for the
+inference worker, the only process that loads the networks' runtime. A file that does not have its checksum
 is written again from the other set where that has it; an activated set is on trial until
 frames have passed through it, and a trial that fails goes back by itself.
 """
 
+import hashlib
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from flightsw.errors import VinsatError
+from flightsw.errors import InputError, VinsatError
 from flightsw.files import read_bytes, write_together
 from flightsw.runtime.fly.journal import Journal
-from flightsw.vision import manifest as mf
 
 NAME = "models"
 DEFAULT = {"active": 0, "trial": 0}
 TRIAL_FRAMES = 10  # that must pass through a set before it is trusted
 LETTERS = "AB"
+MANIFEST, SEAL = "manifest.toml", "manifest.sha256"
+MAX_FILE = 64_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetFile:
+    """A file of a set, as its manifest has it."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+def read_set(folder: Path) -> list[SetFile]:
+    """Return the files that a sealed manifest names. Raises InputError."""
+    data = read_bytes(folder / MANIFEST, max_bytes=MAX_FILE)
+    seal = read_bytes(folder / SEAL, max_bytes=1000).decode("ascii", "replace").split()
+    if not seal or seal[0] != hashlib.sha256(data).hexdigest():
+        raise InputError(f"is not the one {SEAL} was made for", file=folder / MANIFEST)
+    try:
+        files = list(_tables(tomllib.loads(data.decode())))
+    except (ValueError, RecursionError):
+        raise InputError("is not TOML", file=folder / MANIFEST) from None
+    if any("/" in one.file or one.file.startswith(".") for one in files):
+        raise InputError("names a file outside", file=folder / MANIFEST)
+    return files
+
+
+def _tables(value: Any) -> Iterator[SetFile]:
+    """Return every table of a file, wherever it stands."""
+    if isinstance(value, dict):
+        name, sha256, size = (value.get(key) for key in ("file", "sha256", "bytes"))
+        if isinstance(name, str) and isinstance(sha256, str) and isinstance(size, int):
+            yield SetFile(name, sha256, size)
+        else:
+            for item in value.values():
+                yield from _tables(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _tables(item)
 
 
 class ModelSets:
@@ -26,7 +72,7 @@ class ModelSets:
         kept = journal.load(NAME, DEFAULT)
         self._active = int(kept["active"]) % len(folders)
         self._trial = int(kept["trial"])
-        self._scrub: list[mf.FileEntry] = []
+        self._scrub: list[SetFile] = []
         self.problem, self.mended = "", 0
 
     @property
@@ -52,7 +98,7 @@ class ModelSets:
         """Check the next file of the set in use; tell whether the set had to be mended or left."""
         if not self._scrub:
             try:
-                self._scrub = mf.read_manifest(self.active).files()
+                self._scrub = read_set(self.active)
             except VinsatError:
                 self.check_all()
                 return True
@@ -109,7 +155,7 @@ class ModelSets:
         problem = self._mend_manifest(folder, other)
         if problem:
             return problem
-        for entry in mf.read_manifest(folder).files():
+        for entry in read_set(folder):
             damage = _damage(folder, entry)
             if not damage:
                 continue
@@ -123,25 +169,25 @@ class ModelSets:
     def _mend_manifest(self, folder: Path, other: Path | None) -> str:
         """Return why there is no manifest. Only a set in use gets the other's."""
         try:
-            mf.read_manifest(folder)
+            read_set(folder)
         except VinsatError as error:
             if folder != self.active or other is None:
                 return str(error)
             try:
-                mf.read_manifest(other)
+                read_set(other)
             except VinsatError:
                 return str(error)
-            self._journal.event("MODEL_DAMAGED", detail=mf.NAME)
-            if not _copy(other, folder, (mf.NAME, mf.SEAL)):
+            self._journal.event("MODEL_DAMAGED", detail=MANIFEST)
+            if not _copy(other, folder, (MANIFEST, SEAL)):
                 return str(error)
             self.mended += 1
-            self._journal.event("MODEL_MENDED", detail=mf.NAME)
+            self._journal.event("MODEL_MENDED", detail=MANIFEST)
         return ""
 
     def _fill(self, folder: Path, source: Path) -> None:
         """Copy what a new manifest names and the set in use has, byte for byte, already."""
         try:
-            entries = mf.read_manifest(folder).files()
+            entries = read_set(folder)
         except VinsatError:
             return
         for entry in entries:
@@ -149,19 +195,21 @@ class ModelSets:
                 _copy(source, folder, (entry.file,))
 
 
-def _damage(folder: Path, entry: mf.FileEntry) -> str:
+def _damage(folder: Path, entry: SetFile) -> str:
     """Return what is wrong with a file, "" where nothing is."""
+    path = folder / entry.file
     try:
-        mf.read_model_file(folder, entry)
-    except VinsatError as error:
+        data = read_bytes(path, max_bytes=MAX_FILE)
+    except InputError as error:
         return str(error)
-    return ""
+    whole = len(data) == entry.bytes and hashlib.sha256(data).hexdigest() == entry.sha256
+    return "" if whole else f"{path}: is altered"
 
 
 def _copy(source: Path, target: Path, names: tuple[str, ...]) -> bool:
     """Copy files whole; tell whether that worked."""
     try:
-        contents = {name: read_bytes(source / name, max_bytes=mf.MAX_FILE_BYTES) for name in names}
+        contents = {name: read_bytes(source / name, max_bytes=MAX_FILE) for name in names}
         write_together(target, contents)
     except (VinsatError, OSError):
         return False
