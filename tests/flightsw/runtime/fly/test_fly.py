@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from rig import make_rig
 
 from flightsw.runtime.known_case import EPOCH
 from flightsw.runtime.link.commands import Outcome
@@ -37,12 +38,19 @@ def error_and_sigma(rig):
 
 
 @pytest.mark.verifies("PAY-020")
-def test_a_lock_step_run_finds_the_orbit(rig, host):
-    fly_through(rig, host)
+def test_a_lock_step_run_finds_the_orbit_and_a_second_one_is_the_same(rig, host, tmp_path):
+    digests = fly_through(rig, host)
     assert rig.end() == 0
     error, sigma = error_and_sigma(rig)
     assert error < 5 * sigma
     assert error < 1000.0  # m
+    host.peer.close()
+    again = make_rig(tmp_path / "again")
+    try:
+        assert fly_through(again, host) == digests
+    finally:
+        again.close()
+    assert len(set(digests)) > 20
 
 
 def test_mode_and_parameters_follow_commands(rig):
