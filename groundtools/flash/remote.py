@@ -1,7 +1,9 @@
 """The payload computer over ssh: install, go back, look."""
 
+import io
 import shlex
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,24 +39,22 @@ class Target:
 def install(
     target: Target, bundle: Path, *, keys: Path | None, trust: Path | None, allow_downgrade: bool
 ) -> str:
-    """Copy a bundle and its installer, run it, remove both; return what it said."""
+    """Send a bundle and its installer, run it, remove both; return what it said."""
     stage = f"{target.root.rstrip('/')}/{STAGE}"
-    run(target, f"rm -rf {shlex.quote(stage)} && mkdir -p {shlex.quote(stage)}")
-    sources = [bundle, HERE / "install.py", HERE / "archive.py"]
-    for source in (*sources, *([trust] if trust else [])):
-        put(target, source, f"{stage}/{'trusted.pem' if source == trust else source.name}")
+    sent = {bundle.name: bundle, "install.py": HERE / "install.py", "archive.py": HERE / "archive.py"}
+    if trust is not None:
+        sent["trusted.pem"] = trust
+    folder = shlex.quote(stage)
+    unpack = f"rm -rf {folder} && mkdir -p {folder} && tar -x -C {folder}"
+    _checked(target, _ssh(target, unpack, _packed(sent)))
     if keys is not None:
         place = f"{target.root.rstrip('/')}/etc/vinsat"
-        run(target, f"mkdir -p {shlex.quote(place)}")
-        put(target, keys, f"{place}/keys", mode="600")
+        put(target, keys, place, "keys")
     words = ["sudo" if _needs_sudo(target) else "env", "python3", f"{stage}/install.py", "install"]
     words += [f"{stage}/{bundle.name}", "--root", target.root]
     words += ["--key", f"{stage}/trusted.pem"] if trust else []
     words += ["--allow-downgrade"] if allow_downgrade else []
-    try:
-        return run(target, shlex.join(words))
-    finally:
-        run(target, f"rm -rf {shlex.quote(stage)}")
+    return run(target, f"{shlex.join(words)}; code=$?; rm -rf {folder}; exit $code")
 
 
 def roll_back(target: Target) -> str:
@@ -70,15 +70,33 @@ def doctor(target: Target) -> tuple[int, str]:
     return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
-def put(target: Target, source: Path, place: str, *, mode: str = "644") -> None:
-    """Copy a file, whole or not at all."""
-    quoted = shlex.quote(place)
-    command = f"umask 077 && cat > {quoted}.part && chmod {mode} {quoted}.part && mv {quoted}.part {quoted}"
+def put(target: Target, source: Path, folder: str, name: str) -> None:
+    """Copy a secret file, whole or not at all, for its owner alone."""
+    path, where = shlex.quote(f"{folder}/{name}"), shlex.quote(folder)
+    sudo = "sudo " if _needs_sudo(target) else ""
+    write = (
+        f"umask 077 && mkdir -p {where} && chmod 755 {where} && cat > {path}.part && mv {path}.part {path}"
+    )
+    _checked(target, _ssh(target, f"{sudo}sh -c {shlex.quote(write)}", _read(source)))
+
+
+def _packed(files: dict[str, Path]) -> bytes:
+    """Return files as a tar."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, path in files.items():
+            content = _read(path)
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def _read(path: Path) -> bytes:
     try:
-        data = source.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", file=source) from None
-    _checked(target, _ssh(target, command, data))
+        raise InputError(f"cannot be read ({error.strerror})", file=path) from None
 
 
 def run(target: Target, command: str) -> str:
