@@ -6,6 +6,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flightsw.errors import InputError
 from groundtools.cli import main as vinsat
@@ -18,6 +20,7 @@ from groundtools.flash.archive import (
     manifest_text,
     parse_manifest,
     read_bundle,
+    tar_header,
 )
 from groundtools.flash.bundle import make_bundle
 
@@ -135,6 +138,15 @@ def test_a_manifest_cannot_name_a_place_outside():
     for data in (b"", b"x", b"# {}\n"):
         with pytest.raises(BundleError):
             parse_manifest(data)
+
+
+@given(st.binary(max_size=2000), st.booleans())
+def test_any_bytes_are_a_bundle_error(tmp_path_factory, data, behind_a_header):
+    path = tmp_path_factory.getbasetemp() / "any.tar"
+    head = tar_header("manifest.sha256", len(data), 0o644, 0) if behind_a_header else b""
+    path.write_bytes(head + data)
+    with pytest.raises(BundleError):
+        read_bundle(path, trusted=None)
 
 
 @pytest.mark.verifies("PAY-045")
