@@ -4,6 +4,7 @@ One loop: read a message, do it, answer. It ends when its parent does, by two me
 socket's end, and a signal of the kernel should it be in the middle of its work.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -30,7 +31,8 @@ class Job(Protocol):
 def main(argv: list[str]) -> int:
     """Serve until the parent is gone."""
     _die_with_parent()
-    os.nice(NICENESS)
+    with contextlib.suppress(OSError):  # where the service manager does not allow it
+        os.nice(NICENESS)
     link = socket.socket(fileno=os.dup(0))
     job: Job | None = None
     while (task := receive(link)) is not None:

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 from flightsw.astro.sun import sun_direction_eci
 from flightsw.astro.time import NS, Epoch
 from flightsw.camera.load import load_camera
+from flightsw.errors import UsageError
 from flightsw.estimate.observations import Observations
 from flightsw.estimate.solution import Solution
 from flightsw.runtime.od import Knowledge, determine
 from flightsw.runtime.products import SOLUTION, write_solution
+from flightsw.runtime.solution_file import solution_json
 
 Message = dict[str, Any]
 
@@ -31,7 +33,10 @@ class OrbitJob:
         observations = observations_of(task["frames"])
         solution, notes = determine(observations, self._camera, Knowledge())
         inputs = {"observations": len(observations), "arc": task["arc"]}
-        text = write_solution(self._products, solution, inputs=inputs, notes=notes)[SOLUTION]
+        try:
+            text = write_solution(self._products, solution, inputs=inputs, notes=notes)[SOLUTION]
+        except UsageError:  # the medium fails; the answer is kept and sent all the same
+            text = solution_json(solution, inputs=inputs, notes=notes)
         used = int(solution.used.sum())
         state = None
         if solution.has_state and solution.r_eci is not None and solution.v_eci is not None:

@@ -37,7 +37,7 @@ class Reporting:
         short = {
             "inference_restarts": p.looking.worker.restarts,
             "orbit_restarts": p.orbit.worker.restarts,
-            "copies_mended": p.journal.store.scrub() + p.models.mended,
+            "copies_mended": p.journal.store.mended + p.models.mended,
         }
         values = {
             "boot": self._boot,

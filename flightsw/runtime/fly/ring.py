@@ -1,5 +1,6 @@
 """The frame ring: frames on the medium within a budget, the oldest dropped first."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -12,9 +13,10 @@ class FrameRing:
 
     def __init__(self, folder: Path, budget_bytes: int) -> None:
         self._folder, self._budget = folder, budget_bytes
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in folder.glob(".*.part"):
-            part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a medium that fails is met again by `put`
+            folder.mkdir(parents=True, exist_ok=True)
+            for part in folder.glob(".*.part"):
+                part.unlink(missing_ok=True)
         self._sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.jpg"))}
 
     def put(self, frame: Frame) -> str:

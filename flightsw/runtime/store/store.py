@@ -112,12 +112,16 @@ class Store:
         self.mode = StoreMode.DISK
         return True
 
-    def scrub(self) -> int:
-        """Read every value, mend copies that differ; return how many were mended so far."""
+    def scrub(self) -> None:
+        """Read every value, and mend copies that differ."""
         try:
             self._slots.scrub()
         except OSError:
             self.mode = StoreMode.RAM
+
+    @property
+    def mended(self) -> int:
+        """Copies of values that were damaged and written again since the start."""
         return self._slots.mended
 
     @property
