@@ -21,6 +21,7 @@ from flightsw.runtime.store.records import Stamp
 _UNIX_EPOCH = Epoch.from_utc("2017-01-01T00:00:00Z")  # the last leap second is before it
 _UNIX_NS = 1_483_228_800 * NS
 MAX_LINE = 100  # bytes
+SHORTEST_S = 0.01  # real time, between steps of an accelerated clock
 
 
 def tai_from_unix_ns(unix_ns: int) -> int:
@@ -73,8 +74,8 @@ class ScaledClock(SystemClock):
         return Stamp(self._boot, max(elapsed, 0), self._epoch.tai_ns + elapsed + self._offset_ns)
 
     def wait(self, seconds: float, readers: list[int]) -> bool:
-        """Wait so many seconds of the simulation."""
-        return super().wait(seconds / self._rate, readers)
+        """Wait so many seconds of the simulation, but no shorter than a real loop would."""
+        return super().wait(max(seconds / self._rate, SHORTEST_S), readers)
 
 
 class LockstepClock:

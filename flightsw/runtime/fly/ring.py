@@ -18,6 +18,7 @@ class FrameRing:
             for part in folder.glob(".*.part"):
                 part.unlink(missing_ok=True)
         self._sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.jpg"))}
+        self._total = sum(self._sizes.values())
 
     def put(self, frame: Frame) -> str:
         """Write a frame and return its name. Raises OSError where the medium fails.
@@ -26,10 +27,10 @@ class FrameRing:
         written aside and renamed, so that nobody reads half of one while the program lives.
         """
         name = frame_name(frame.tai_ns)
-        while self._sizes and sum(self._sizes.values()) + len(frame.jpeg) > self._budget:
+        while self._sizes and self._total + len(frame.jpeg) > self._budget:
             oldest = min(self._sizes)
             (self._folder / oldest).unlink(missing_ok=True)
-            del self._sizes[oldest]
+            self._total -= self._sizes.pop(oldest)
         part = self._folder / f".{name}.part"
         try:
             part.write_bytes(frame.jpeg)
@@ -37,6 +38,7 @@ class FrameRing:
         except OSError:
             part.unlink(missing_ok=True)
             raise
+        self._total += len(frame.jpeg) - self._sizes.get(name, 0)
         self._sizes[name] = len(frame.jpeg)
         return name
 
