@@ -12,7 +12,7 @@ from flightsw.runtime.fly.ring import FrameRing
 from flightsw.runtime.fly.worker import Lost, Worker
 from flightsw.runtime.store.records import Kind
 
-ATTEMPTS = 2  # at a frame on which the worker is lost, before it is put aside
+ATTEMPTS = 3  # at a frame on which the worker is lost, before it is put aside
 GIVE_UP = 5  # failures in a row
 DETAIL = 200  # characters of a detail that are recorded
 
