@@ -19,6 +19,7 @@ from flightsw.errors import EXIT_INPUT, EXIT_NOT_DETERMINED, EXIT_OK, EXIT_USAGE
 
 if TYPE_CHECKING:
     from flightsw.runtime.od import Outcome
+    from flightsw.runtime.selftest import Check
 
 INTERRUPTED = 130  # as a shell reports SIGINT
 EXIT_CODES = "exit codes: 0 determined, 2 usage, 3 unreadable or malformed input, 4 not determined"
@@ -37,6 +38,19 @@ OD_EXAMPLES = """examples:
   flightsw od --observations obs.csv --camera cam.toml --attitude att.csv --prior out/solution.json --out out2
 
 Written are solution.json and, where a state was reached, orbit.oem and ephemeris.csv.
+"""
+FLY_EXAMPLES = """example:
+  flightsw fly --config payload.toml
+
+Takes frames, looks at them, estimates the orbit, and talks to the ground until it is ended
+(SIGTERM, or the command RESTART). Exit codes: 0 ended on request, 2 usage, 3 a file or
+device of the configuration cannot be used.
+"""
+DOCTOR_EXAMPLES = """example:
+  flightsw doctor --config /etc/vinsat/payload.toml
+
+Clock, keys, one frame of the camera, memory, storage, and the self-test. Exit codes: 0 fit,
+3 a check failed.
 """
 VERIFY_EXAMPLES = """example:
   flightsw verify --models models
@@ -104,6 +118,16 @@ def _parser() -> argparse.ArgumentParser:
     od.add_argument("--camera", required=True, metavar="TOML", help="camera file")
     _add_knowledge(od)
     od.set_defaults(handler=_od)
+
+    fly = _command(commands, "fly", "the supervised payload", FLY_EXAMPLES)
+    fly.add_argument("--config", required=True, metavar="TOML", help="payload file")
+    fly.add_argument("--verbose", action="store_true", help="say every event on stderr")
+    fly.set_defaults(handler=_fly)
+
+    doctor = _command(commands, "doctor", "is this computer fit to fly?", DOCTOR_EXAMPLES)
+    doctor.add_argument("--config", required=True, metavar="TOML", help="payload file")
+    doctor.add_argument("--json", action="store_true", help="print the results as JSON")
+    doctor.set_defaults(handler=_doctor)
 
     verify = _command(commands, "verify", "check a models folder", VERIFY_EXAMPLES)
     verify.add_argument("--models", required=True, metavar="DIR", help="models folder with its manifest.toml")
@@ -175,6 +199,14 @@ def _od(arguments: argparse.Namespace) -> int:
     return _report(outcome, arguments)
 
 
+def _fly(arguments: argparse.Namespace) -> int:
+    from flightsw.runtime.fly.assembly import fly
+
+    if arguments.verbose:
+        logging.getLogger("flightsw.fly").setLevel(logging.INFO)
+    return fly(arguments.config)
+
+
 def _verify(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
@@ -187,7 +219,17 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _selftest(arguments: argparse.Namespace) -> int:
     from flightsw.runtime.selftest import selftest
 
-    results = selftest(models=arguments.models)
+    return _say_checks(selftest(models=arguments.models), arguments)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from flightsw.runtime.doctor import doctor
+
+    return _say_checks(doctor(arguments.config), arguments)
+
+
+def _say_checks(results: "Sequence[Check]", arguments: argparse.Namespace) -> int:
+    """Say what passed and what did not; return the exit code."""
     if arguments.json:
         _say(json.dumps({r.name: {"passed": r.passed, "detail": r.detail} for r in results}) + "\n")
     else:

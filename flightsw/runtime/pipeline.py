@@ -176,6 +176,35 @@ def run_frames(frames: Path, camera: Camera, models: Path, out: Path) -> FramesS
     Raises as `FrameSweep` and its `look`.
     """
     return FrameSweep(frames, camera, models, out).look()
+    check_camera(camera)
+    files = read_frame_times(frames)
+    _refuse_other_formats(files)
+    loaded = load_models(models)
+    results = []
+    progress = _Progress(len(files))
+    for file in files:
+        results.append(look_at(loaded, file, camera))
+        progress.advance(results[-1])
+    progress.close()
+    summary = _write(out, files, results)
+    log.info("%s", summary.sentence)
+    _refuse_if_nothing_is_readable(frames, files, results)
+    return summary
+
+
+def look_at(models: Models, file: FrameFile, camera: Camera) -> FrameResult:
+    """Return the result of one frame; whatever goes wrong inside becomes a status."""
+    try:
+        data = read_bytes(file.path, max_bytes=MAX_FRAME_BYTES)
+    except InputError as error:
+        return FrameResult(FrameStatus.UNREADABLE, detail=error.problem)
+    try:
+        return find_landmarks(models, data, camera, file=file.path)
+    except VinsatError:
+        raise  # a model that was altered since the start concerns every frame
+    except Exception as error:
+        log.exception("frame %s", file.path.name)
+        return FrameResult(FrameStatus.FAILED, detail=f"{type(error).__name__}: {error}"[:200])
 
 
 def _refuse_other_formats(files: Sequence[FrameFile]) -> None:

@@ -1,0 +1,1 @@
+"""The ground's side of the link to a payload."""

@@ -1,0 +1,104 @@
+"""Where a payload can be reached: `tcp:HOST:PORT` or `serial:DEVICE[:BAUD]`."""
+
+import select
+import socket
+from typing import Protocol
+
+from flightsw.errors import InputError, UsageError
+from flightsw.runtime.drivers.links import SPEEDS, SerialLink
+
+PIECE = 65_536  # bytes
+CONNECT_S = 5.0
+
+
+class Stream(Protocol):
+    """Bytes both ways."""
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Return what comes within the time; nothing where nothing does."""
+
+    def send(self, data: bytes) -> None:
+        """Send all of it. Raises InputError where the other side is gone."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class TcpStream:
+    """A connection to a payload's port. Raises InputError where there is none."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._where = f"tcp:{host}:{port}"
+        try:
+            self._socket = socket.create_connection((host, port), timeout=CONNECT_S)
+        except OSError as error:
+            fix = "is the payload running, and is this its port?"
+            raise InputError(f"cannot be reached ({error})", file=self._where, fix=fix) from None
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Return what comes within the time. Raises InputError at the connection's end."""
+        if not select.select([self._socket], [], [], timeout_s)[0]:
+            return b""
+        try:
+            data = self._socket.recv(PIECE)
+        except OSError:
+            data = b""
+        if not data:
+            raise InputError("has ended the connection", file=self._where, fix="connect again")
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise InputError(f"is gone ({error})", file=self._where, fix="connect again") from None
+
+    def close(self) -> None:
+        """End the connection."""
+        self._socket.close()
+
+
+class SerialStream:
+    """A serial line or pseudo-terminal."""
+
+    def __init__(self, path: str, baud: int) -> None:
+        self._path, self._link = path, SerialLink(path, baud)
+        self._link.receive()
+        if not self._link.readers():
+            raise InputError("cannot be opened", file=path, fix="check the device and its permissions")
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Return what comes within the time."""
+        select.select(self._link.readers(), [], [], timeout_s)
+        return self._link.receive()
+
+    def send(self, data: bytes) -> None:
+        """Send all of it, at the line's pace."""
+        while data:
+            sent = self._link.send(data)
+            if not self._link.readers():
+                raise InputError("is gone", file=self._path, fix="connect again")
+            data = data[sent:]
+            if data:
+                select.select([], self._link.readers(), [], 1.0)
+
+    def close(self) -> None:
+        """Close the device."""
+        self._link.close()
+
+
+def open_stream(address: str) -> Stream:
+    """Return the stream of an address. Raises UsageError, InputError."""
+    kind, _, rest = address.partition(":")
+    if kind == "tcp":
+        host, _, port = rest.rpartition(":")
+        if host and port.isdigit():
+            return TcpStream(host, int(port))
+    if kind == "serial" and rest:
+        path, _, baud = rest.rpartition(":")
+        if not path:
+            return SerialStream(rest, 115_200)
+        if baud.isdigit() and int(baud) in SPEEDS:
+            return SerialStream(path, int(baud))
+    raise UsageError(f"{address!r} is no address; give tcp:HOST:PORT or serial:DEVICE[:BAUD]")

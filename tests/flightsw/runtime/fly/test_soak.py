@@ -1,0 +1,169 @@
+"""Long runs: memory flat, file descriptors constant, telemetry without gaps; and what it all costs."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+
+from flightsw.runtime.fly.health import memory_mb
+from flightsw.runtime.known_case import EPOCH
+from flightsw.runtime.store.records import Kind, scan
+
+REAL_S = float(os.environ.get("VINSAT_SOAK_S", "180"))  # of the slow real-time soak
+SIMULATED_H = float(os.environ.get("VINSAT_SOAK_H", "24"))  # of the slow lock-step one
+MODELS = Path(__file__).parents[4] / "models"
+FLAT = 1.02  # last quarter over the second
+
+
+def rss_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def lock_step_soak(rig, host, *, hours: float) -> dict:
+    """Fly simulated hours with a frame every 10 s; return memory, descriptors and gaps."""
+    rig.write(clock=host.table(), camera="cycle", more="[limits]\nframes_mb = 0.05\nlog_mb = 1.0")
+    rig.start()
+    host.accept()
+    host.tick(EPOCH)
+    ground = rig.ground()
+    ticks = round(hours * 360)
+    memory, files = [], []
+    for k in range(1, ticks + 1):
+        host.tick(EPOCH + 10.0 * k)
+        ground.listen(0.0)
+        list(ground.packets(0.0))
+        if k % max(ticks // 200, 1) == 0:
+            memory.append(rss_mb(rig.process.pid))
+            files.append(descriptors(rig.process.pid))
+    list(ground.packets(0.2))
+    half = len(memory) // 2
+    quarter = len(memory) // 4
+    return {
+        "hours": hours,
+        "rss_second_quarter_mb": round(float(np.mean(memory[quarter:half])), 2),
+        "rss_last_quarter_mb": round(float(np.mean(memory[-quarter:])), 2),
+        "descriptors": [max(files[quarter:half]), max(files[-quarter:])],  # second, last quarter
+        "packets": sum(ground._last.values()) + len(ground._last),
+        "gaps": ground.gaps,
+        "broken": ground.broken,
+    }
+
+
+def check(result: dict) -> None:
+    print(json.dumps(result))  # noqa: T201
+    assert result["rss_last_quarter_mb"] <= FLAT * result["rss_second_quarter_mb"]
+    assert result["descriptors"][0] == result["descriptors"][1]
+    assert result["gaps"] == {}
+    assert result["broken"] == 0
+
+
+@pytest.mark.verifies("PAY-022")
+def test_a_simulated_hour_leaves_memory_and_descriptors_as_they_were(rig, host):
+    check(lock_step_soak(rig, host, hours=1.0))
+
+
+@pytest.mark.slow
+@pytest.mark.verifies("PAY-022")
+def test_a_simulated_day_leaves_memory_and_descriptors_as_they_were(rig, host):
+    check(lock_step_soak(rig, host, hours=SIMULATED_H))
+
+
+@pytest.mark.slow
+@pytest.mark.verifies("PAY-022")
+def test_real_minutes_leave_memory_and_descriptors_as_they_were(rig):
+    rig.write(camera="cycle")
+    rig.start()
+    ground = rig.ground()
+    ground.command("SET_PARAMETER", parameter=1, value=0.5)
+    ground.command("SET_PARAMETER", parameter=2, value=1.0)
+    memory, files = [], []
+    end = time.monotonic() + REAL_S
+    while time.monotonic() < end:
+        list(ground.packets(1.0))
+        memory.append(rss_mb(rig.process.pid))
+        files.append(descriptors(rig.process.pid))
+    half, quarter = len(memory) // 2, len(memory) // 4
+    check({
+        "seconds": REAL_S,
+        "rss_second_quarter_mb": round(float(np.mean(memory[quarter:half])), 2),
+        "rss_last_quarter_mb": round(float(np.mean(memory[-quarter:])), 2),
+        "descriptors": [max(files[quarter:half]), max(files[-quarter:])],  # second, last quarter
+        "packets": sum(ground._last.values()) + len(ground._last),
+        "gaps": ground.gaps,
+        "broken": ground.broken,
+    })  # fmt: skip
+
+
+def land_and_sea(blocks: int, rng) -> np.ndarray:
+    """Return a frame of random coasts, on which classifier and detectors run in earnest."""
+    field = rng.normal(size=(blocks, 2 * blocks))
+    size = np.ones((1296 // blocks + 1, 2304 // (2 * blocks) + 1))
+    is_land = np.kron(field, size)[:1296, :2304, None] > 0
+    frame = np.where(is_land, [95, 105, 70], [20, 40, 75]) + rng.normal(0.0, 6.0, (1296, 2304, 1))
+    return np.clip(frame, 0, 255).astype(np.uint8)
+
+
+def mapped(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+
+
+@pytest.mark.verifies("PAY-023")
+def test_memory_and_time_are_within_their_budgets_with_the_flight_networks(rig, rng):
+    for path in (rig.folder / "taken").iterdir():
+        path.unlink()
+    for blocks in (6, 12, 24):
+        jpeg = simplejpeg.encode_jpeg(land_and_sea(blocks, rng), quality=90)
+        (rig.folder / "taken" / f"{blocks}.jpg").write_bytes(jpeg)
+    shutil.copytree(MODELS, rig.folder / "models", dirs_exist_ok=True)
+    text = (MODELS.parent / "sim" / "scenarios" / "camera.toml").read_text(encoding="utf-8")
+    (rig.folder / "camera.toml").write_text(text, encoding="utf-8")
+    rig.write(camera="cycle")
+    path = rig.folder / "payload.toml"
+    text = path.read_text(encoding="utf-8").replace('kind = "observations"', 'kind = "models"')
+    path.write_text(text, encoding="utf-8")
+    began = time.monotonic()
+    rig.start()
+    ground = rig.ground()
+    while "IDLE IMAGING" not in rig.log():
+        time.sleep(0.01)
+    ready_s = time.monotonic() - began
+    ground.command("SET_PARAMETER", parameter=1, value=0.2)
+    peak = 0.0
+    end = time.monotonic() + 10.0
+    asked = False
+    while time.monotonic() < end:
+        peak = max(peak, memory_mb([rig.process.pid, *rig.children()]))
+        list(ground.packets(0.02))
+        if not asked and time.monotonic() > end - 5.0:
+            asked = ground.command("ESTIMATE").outcome.name == "DONE"  # both workers at once
+    assert asked
+    while len(rig.children()) > 1:
+        time.sleep(0.05)
+    for child in rig.children():
+        assert "/scipy/" not in mapped(child)
+    assert "/onnxruntime/" not in mapped(rig.process.pid)
+    assert "/scipy/" not in mapped(rig.process.pid)
+    ground.command("SET_MODE", mode="SAFE")
+    time.sleep(0.5)
+    idle = memory_mb([rig.process.pid, *rig.children()])
+    print(json.dumps({"ready_s": round(ready_s, 2), "peak_mb": round(peak, 1), "idle_mb": round(idle, 1)}))  # noqa: T201
+    statuses = {
+        json.loads(record.payload)["status"]
+        for path in rig.folder.glob("store/log-*.seg")
+        for record in scan(path.read_bytes()).records
+        if record.kind == Kind.OBSERVATIONS
+    }
+    assert "NO_POSE" in statuses  # classifier and detectors have run
+    assert ready_s < 5.0
+    assert idle < 60.0
+    assert 60.0 < peak < 350.0
