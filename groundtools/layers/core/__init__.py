@@ -1,10 +1,10 @@
 """What every layer shares: solve, implicit gradients, least squares, augmented Lagrangian.
 
-    solve(f, z0)                    the fixed point z = f(z), row by row
-    implicit(f, z, adjoint=...)     gradients put back on it (thesis eq. 2.6)
-    implicit_root(F, z, matrix)     the same for a residual F(z) = 0 with its Jacobian
-    least_squares(problem, x0)      Levenberg-Marquardt on dense, Schur or chain structure
-    check_gradient(layer, *inputs)  against finite differences
+solve(f, z0)                    the fixed point z = f(z), row by row
+implicit(f, z, adjoint=...)     gradients put back on it (thesis eq. 2.6)
+implicit_root(F, z, matrix)     the same for a residual F(z) = 0 with its Jacobian
+least_squares(problem, x0)      Levenberg-Marquardt on dense, Schur or chain structure
+check_gradient(layer, *inputs)  against finite differences
 """
 
 from groundtools.layers.core.augmented import Constrained, augmented_lagrangian

@@ -91,7 +91,9 @@ def _newton(cost: Rows, x: Tensor, steps: int) -> Tensor:
             start, best, length = cost(x), x, torch.ones_like(x[:, :1])
             open_ = torch.ones(len(x), dtype=torch.bool)
             for _ in range(20):
-                lower = open_ & (cost(x + length * step) <= start + 1e-4 * length[:, 0] * (slope * step).sum(1))
+                lower = open_ & (
+                    cost(x + length * step) <= start + 1e-4 * length[:, 0] * (slope * step).sum(1)
+                )
                 best = torch.where(lower[:, None], x + length * step, best)
                 open_ = open_ & ~lower
                 length = length * 0.5

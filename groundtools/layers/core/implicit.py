@@ -83,7 +83,9 @@ class Factor:
         """Return f(z) with the gradient of the fixed point."""
         flat, unravel = ravel(z)
         held = flat.detach()
-        jacobian = batch_jacobian(lambda x: ravel(f(unravel(x)))[0], held) if self.matrix is None else self.matrix
+        jacobian = (
+            batch_jacobian(lambda x: ravel(f(unravel(x)))[0], held) if self.matrix is None else self.matrix
+        )
         system = torch.eye(held.shape[1], dtype=held.dtype, device=held.device) - jacobian.detach()
         out = ravel(f(unravel(held)))[0]
         _refuse_non_finite(out)

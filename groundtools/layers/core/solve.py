@@ -132,7 +132,9 @@ def _iterate(
         trace.append(residual)
         steps += active
         first = residual if step == 0 else first
-        active = active & (residual > tolerance) & (residual <= GIVE_UP * (1e-9 + first)) & torch.isfinite(first)
+        active = (
+            active & (residual > tolerance) & (residual <= GIVE_UP * (1e-9 + first)) & torch.isfinite(first)
+        )
         if step == max_steps - 1 or not bool(active.any()):
             break
         bad = active & ~finite
