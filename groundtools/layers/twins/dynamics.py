@@ -15,7 +15,7 @@ from flightsw.astro.gravity import GM_EARTH, J2, R_EARTH, GravityField, load_gra
 from flightsw.astro.rotation import EARTH_RATE
 from flightsw.astro.sun import GM_MOON, GM_SUN
 from flightsw.astro.time import Epoch
-from groundtools.layers.twins.geodesy import geodetic_up, lla_from_ecef
+from groundtools.layers.twins.geodesy import lla_from_ecef
 
 NEWTON_STEPS = 8
 
@@ -60,7 +60,7 @@ def _harmonics(r: Tensor, radius: float, degree: int) -> Tensor:
 
 def harris_priester(r_ecef: Tensor, sun_direction_ecef: Tensor) -> Tensor:
     """Return the density (...) in kg/m^3 at points (..., 3), m; unit vectors to the Sun."""
-    lat, lon, height = lla_from_ecef(r_ecef)
+    _, _, height = lla_from_ecef(r_ecef)
     low, high = _profiles(height).unbind(-1)
     bulge = sun_direction_ecef @ torch.as_tensor(flight_drag._BULGE_FROM_SUN, dtype=r_ecef.dtype).T
     cos_angle = (r_ecef * bulge).sum(-1) / r_ecef.norm(dim=-1)
