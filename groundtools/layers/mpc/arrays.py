@@ -1,0 +1,192 @@
+"""`TrackingMPC` in numpy alone: what a payload would run.
+
+The same problem, penalty and chain as `solver` (see there for the equations), for batches,
+without gradients. Importing it loads no torch. A model gives `step`, `jacobians`, `below`
+and `below_jacobian` for (B, T, .) arrays.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LENGTHS = np.array([1.0, 0.5, 0.2, 0.05])  # of the line search
+
+
+class Dynamics(Protocol):
+    """As `solver.Dynamics`, in numpy."""
+
+    n: int
+    m: int
+    u_min: Array
+    u_max: Array
+
+    def step(self, x: Array, u: Array) -> Array:
+        """Return the next state (..., n)."""
+
+    def jacobians(self, x: Array, u: Array) -> tuple[Array, Array, Array]:
+        """Return the next state and its derivatives by x and u."""
+
+    def below(self, x: Array) -> Array:
+        """Return the state constraints (..., p), <= 0 where fulfilled."""
+
+    def below_jacobian(self, x: Array) -> Array:
+        """Return their derivatives (..., p, n)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """A solution: x (B, T, n), u (B, T, m), multipliers, penalty mu (a number)."""
+
+    x: Array
+    u: Array
+    eta: Array
+    lam: Array
+    mu: float
+
+    def shifted(self, *, updates: int, growth: float, max_mu: float) -> "Track":
+        """Return the warm start of the next time step (thesis sect. 8.4.3)."""
+        return Track(
+            np.concatenate([self.x[:, 1:], self.x[:, -1:]], axis=1),
+            np.concatenate([self.u[:, 1:], self.u[:, -1:]], axis=1),
+            np.zeros_like(self.eta), np.zeros_like(self.lam), max_mu / growth**updates,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArrayMPC:
+    """Options as `TrackingMPC`; controls rest at zero."""
+
+    dynamics: Dynamics
+    horizon: int
+    q: Array
+    r: Array
+    q_end: Array | None = None
+    newton: int = 4
+    mu0: float = 10.0
+    growth: float = 10.0
+    max_mu: float = 1e5
+    settled: float = 1e-9  # relative fall of the merit that ends a primal update
+
+    def start(self, x0: Array) -> Track:
+        """Return the cold start at x0 (B, n)."""
+        d, rows, t = self.dynamics, len(x0), self.horizon
+        x = np.repeat(x0[:, None], t, axis=1)
+        u = np.zeros((rows, t, d.m))
+        p = d.below(x[:1, :1]).shape[-1]
+        return Track(x, u, np.zeros_like(x), np.zeros((rows, t, 2 * d.m + p)), self.mu0)
+
+    def solve(self, x0: Array, waypoints: Array, start: Track, *, updates: int) -> Track:
+        """Return the track after `updates` augmented Lagrangian iterations; waypoints (B, T, n)."""
+        x, u, eta, lam, mu = start.x, start.u, start.eta, start.lam, start.mu
+        for _ in range(updates):
+            for _ in range(self.newton):
+                step = self._newton_step(x0, waypoints, x, u, eta, lam, mu)
+                x, u, gain = self._search(x0, waypoints, x, u, eta, lam, mu, step)
+                if gain < self.settled:
+                    break
+            k, h = self._gaps(x0, x, u), self._limits(x, u)
+            eta, lam = eta + mu * k, np.maximum(lam + mu * h, 0.0)
+            mu = min(mu * self.growth, self.max_mu)
+        return Track(x, u, eta, lam, mu)
+
+    def residuals(self, x0: Array, track: Track) -> tuple[Array, Array]:
+        """Return the largest equality and inequality violation (B,)."""
+        gaps = np.abs(self._gaps(x0, track.x, track.u)).max(axis=(1, 2))
+        return gaps, np.maximum(self._limits(track.x, track.u), 0.0).max(axis=(1, 2))
+
+    def cost(self, x: Array, u: Array, waypoints: Array) -> Array:
+        """Return the tracking cost (B,)."""
+        away = x - waypoints
+        return 0.5 * np.einsum("btn,tn,btn->b", away, self._weights(), away) + 0.5 * (u * u @ self.r).sum(1)
+
+    def _weights(self) -> Array:
+        out = np.tile(self.q, (self.horizon, 1))
+        if self.q_end is not None:
+            out[-1] = self.q_end
+        return out
+
+    def _gaps(self, x0: Array, x: Array, u: Array) -> Array:
+        return x - self.dynamics.step(np.concatenate([x0[:, None], x[:, :-1]], axis=1), u)
+
+    def _limits(self, x: Array, u: Array) -> Array:
+        d = self.dynamics
+        return np.concatenate([u - d.u_max, d.u_min - u, d.below(x)], axis=-1)
+
+    def _merit(self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float) -> Array:
+        k = self._gaps(x0, x, u)
+        force = np.maximum(lam + mu * self._limits(x, u), 0.0)
+        extra = (eta * k + 0.5 * mu * k * k).sum(axis=(1, 2)) + (force * force).sum(axis=(1, 2)) / (2.0 * mu)
+        return self.cost(x, u, w) + extra
+
+    def _search(
+        self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float, step: Array
+    ) -> tuple[Array, Array, float]:
+        m = self.dynamics.m
+        base = self._merit(x0, w, x, u, eta, lam, mu)
+        best_x, best_u, best, open_ = x, u, base, np.ones(len(x), dtype=bool)
+        for length in LENGTHS:
+            moved_x, moved_u = x + length * step[..., m:], u + length * step[..., :m]
+            merit = self._merit(x0, w, moved_x, moved_u, eta, lam, mu)
+            lower = open_ & (merit < best)
+            best_x = np.where(lower[:, None, None], moved_x, best_x)
+            best_u = np.where(lower[:, None, None], moved_u, best_u)
+            best = np.where(lower, merit, best)
+            open_ &= ~lower
+            if not open_.any():
+                break
+        return best_x, best_u, float(((base - best) / (1.0 + np.abs(base))).max(initial=0.0))
+
+    def _newton_step(
+        self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float
+    ) -> Array:
+        """Return the Gauss-Newton step (B, T, m + n)."""
+        d, m = self.dynamics, self.dynamics.m
+        rows, t, n = x.shape
+        f, a, b = d.jacobians(np.concatenate([x0[:, None], x[:, :-1]], axis=1), u)
+        own = np.concatenate([-b, np.broadcast_to(np.eye(n), a.shape)], axis=-1)
+        e = eta + mu * (x - f)
+        force = np.maximum(lam + mu * self._limits(x, u), 0.0)
+        stiff = np.where(force > 0.0, mu, 0.0)
+        weight = np.concatenate([np.tile(self.r, (t, 1)), self._weights()], axis=1)
+        g = weight * np.concatenate([u, x - w], axis=-1) + (e[..., None, :] @ own)[..., 0, :]
+        diagonal = mu * (np.swapaxes(own, -1, -2) @ own)
+        at = np.arange(m + n)
+        diagonal[..., at, at] += weight
+        back = np.swapaxes(a[:, 1:], -1, -2)
+        g[:, :-1, m:] -= (back @ e[:, 1:, :, None])[..., 0]
+        diagonal[:, :-1, m:, m:] += mu * (back @ a[:, 1:])
+        below = -mu * (np.swapaxes(own[:, 1:], -1, -2) @ a[:, 1:])  # by the x part of the block before
+        g[..., :m] += force[..., :m] - force[..., m : 2 * m]
+        diagonal[..., at[:m], at[:m]] += stiff[..., :m] + stiff[..., m : 2 * m]
+        jac = d.below_jacobian(x)
+        g[..., m:] += (force[..., None, 2 * m :] @ jac)[..., 0, :]
+        diagonal[..., m:, m:] += np.swapaxes(jac, -1, -2) @ (stiff[..., 2 * m :, None] * jac)
+        return _chain_solve(diagonal, below, -g, m)
+
+
+def _chain_solve(diagonal: Array, below: Array, right: Array, m: int) -> Array:
+    """Solve the chain by block elimination; below (B, T - 1, m + n, n) acts on the x part."""
+    t = diagonal.shape[1]
+    n = diagonal.shape[2] - m
+    ahead, gains = [], []
+    block, part = diagonal[:, 0], right[:, 0]
+    for i in range(t):
+        if i + 1 == t:
+            ahead.append(np.linalg.solve(block, part[..., None])[..., 0])
+            break
+        coupling = np.zeros((len(right), m + n, m + n))  # below' : rows of this block
+        coupling[:, m:, :] = np.swapaxes(below[:, i], -1, -2)
+        solved = np.linalg.solve(block, np.concatenate([coupling, part[..., None]], axis=-1))
+        ahead.append(solved[..., -1])
+        gains.append(solved[..., :-1])
+        block = diagonal[:, i + 1] - below[:, i] @ solved[:, m:, :-1]
+        part = right[:, i + 1] - (below[:, i] @ solved[:, m:, -1:])[..., 0]
+    out = np.empty_like(right)
+    out[:, -1] = ahead[-1]
+    for i in range(t - 2, -1, -1):
+        out[:, i] = ahead[i] - (gains[i] @ out[:, i + 1, :, None])[..., 0]
+    return out
