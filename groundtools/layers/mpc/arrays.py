@@ -66,6 +66,7 @@ class ArrayMPC:
     r: Array
     q_end: Array | None = None
     newton: int = 4
+    passes: int = 3
     mu0: float = 10.0
     growth: float = 10.0
     max_mu: float = 1e5
@@ -76,7 +77,7 @@ class ArrayMPC:
         d, rows, t = self.dynamics, len(x0), self.horizon
         x = np.repeat(x0[:, None], t, axis=1)
         u = np.zeros((rows, t, d.m))
-        p = d.below(x[:1, :1]).shape[-1]
+        p = d.below(x[:, :1]).shape[-1]
         return Track(x, u, np.zeros_like(x), np.zeros((rows, t, 2 * d.m + p)), self.mu0)
 
     def solve(self, x0: Array, waypoints: Array, start: Track, *, updates: int) -> Track:
@@ -143,14 +144,16 @@ class ArrayMPC:
     def _newton_step(
         self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float
     ) -> Array:
-        """Return the Gauss-Newton step (B, T, m + n)."""
+        """Return the step (B, T, m + n) to the minimum of the model with linear constraints.
+
+        Which limits act is guessed from where the step leads, `passes` times: limits that
+        a plain Gauss-Newton step would run through would stop its line search dead.
+        """
         d, m = self.dynamics, self.dynamics.m
-        rows, t, n = x.shape
+        _, t, n = x.shape
         f, a, b = d.jacobians(np.concatenate([x0[:, None], x[:, :-1]], axis=1), u)
         own = np.concatenate([-b, np.broadcast_to(np.eye(n), a.shape)], axis=-1)
         e = eta + mu * (x - f)
-        force = np.maximum(lam + mu * self._limits(x, u), 0.0)
-        stiff = np.where(force > 0.0, mu, 0.0)
         weight = np.concatenate([np.tile(self.r, (t, 1)), self._weights()], axis=1)
         g = weight * np.concatenate([u, x - w], axis=-1) + (e[..., None, :] @ own)[..., 0, :]
         diagonal = mu * (np.swapaxes(own, -1, -2) @ own)
@@ -160,9 +163,26 @@ class ArrayMPC:
         g[:, :-1, m:] -= (back @ e[:, 1:, :, None])[..., 0]
         diagonal[:, :-1, m:, m:] += mu * (back @ a[:, 1:])
         below = -mu * (np.swapaxes(own[:, 1:], -1, -2) @ a[:, 1:])  # by the x part of the block before
-        g[..., :m] += force[..., :m] - force[..., m : 2 * m]
-        diagonal[..., at[:m], at[:m]] += stiff[..., :m] + stiff[..., m : 2 * m]
         jac = d.below_jacobian(x)
+        force = lam + mu * self._limits(x, u)
+        active = force > 0.0
+        for _ in range(self.passes):
+            step = self._with_limits(g, diagonal, below, jac, np.where(active, force, 0.0), mu * active)
+            ahead = np.concatenate([step[..., :m], -step[..., :m], (jac @ step[..., m:, None])[..., 0]], axis=-1)
+            acts = force + mu * ahead > 0.0
+            if (acts == active).all():
+                break
+            active = acts
+        return step
+
+    def _with_limits(
+        self, g: Array, diagonal: Array, below: Array, jac: Array, force: Array, stiff: Array
+    ) -> Array:
+        """Solve with the limits that act: force and stiffness (B, T, 2 m + p)."""
+        m = self.dynamics.m
+        g, diagonal, at = g.copy(), diagonal.copy(), np.arange(m)
+        g[..., :m] += force[..., :m] - force[..., m : 2 * m]
+        diagonal[..., at, at] += stiff[..., :m] + stiff[..., m : 2 * m]
         g[..., m:] += (force[..., None, 2 * m :] @ jac)[..., 0, :]
         diagonal[..., m:, m:] += np.swapaxes(jac, -1, -2) @ (stiff[..., 2 * m :, None] * jac)
         return _chain_solve(diagonal, below, -g, m)

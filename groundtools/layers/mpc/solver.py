@@ -20,7 +20,7 @@ from torch import Tensor
 from groundtools.layers.core.augmented import Constrained, Optimum, implicit_optimum, penalty, updated
 from groundtools.layers.core.structure import chain_solve
 
-LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of the line search, tried together
+LENGTHS = (1.0, 0.4, 0.1, 0.02)  # of the line search, tried together
 
 
 class Dynamics(Protocol):
@@ -95,6 +95,7 @@ class TrackingMPC:
     mu0: float = 10.0
     growth: float = 10.0
     max_mu: float = 1e6
+    passes: int = 3
 
     def start(self, x0: Tensor) -> MPCState:
         """Return the cold start: at x0 (B, n) with the controls of rest."""
@@ -203,7 +204,7 @@ class TrackingMPC:
         system: _Chain,
     ) -> tuple[Tensor, Tensor, bool]:  # fmt: skip
         """Return the best point along the Gauss-Newton step, and whether any row moved."""
-        step = -chain_solve(system.diagonal, system.below, system.gradient[..., None])[..., 0]
+        step = self._model_step(x, u, lam, mu, system)
         m, count, rows = self.dynamics.m, len(LENGTHS) + 1, len(x)
         lengths = torch.tensor((0.0, *LENGTHS), dtype=x.dtype)[:, None, None, None]
         us, xs = u + lengths * step[..., :m], x + lengths * step[..., m:]
@@ -240,22 +241,40 @@ class TrackingMPC:
         diagonal[:, :-1, m:, m:] += m2 * (a[:, 1:].mT @ a[:, 1:])
         below = torch.zeros_like(diagonal[:, 1:])
         below[..., m:] = -m2 * (own[:, 1:].mT @ a[:, 1:])
-        self._add_limits(g, diagonal, x, u, lam, m1)
         return _Chain(g, diagonal, below)
 
-    def _add_limits(self, g: Tensor, diagonal: Tensor, x: Tensor, u: Tensor, lam: Tensor, mu: Tensor) -> None:
-        """Add the inequalities' part to gradient and diagonal blocks in place."""
-        d, m = self.dynamics, self.dynamics.m
-        force = (lam + mu * self._limits(x, u)).clamp_min(0.0)
-        stiff = torch.where(force > 0.0, mu, 0.0)
-        upper, lower, state = force.split([m, m, force.shape[-1] - 2 * m], dim=-1)
-        g[..., :m] += upper - lower
-        at = torch.arange(m)
+    def _model_step(self, x: Tensor, u: Tensor, lam: Tensor, mu: Tensor, system: _Chain) -> Tensor:
+        """Return the step (B, T, m + n) to the minimum of the model with linear constraints.
+
+        Which limits act is guessed from where the step leads, `passes` times: limits that
+        a plain Gauss-Newton step would run through would stop its line search dead.
+        """
+        m, m1 = self.dynamics.m, mu[:, None, None]
+        jac = self.dynamics.below_jacobian(x)
+        force = lam + m1 * self._limits(x, u)
+        active = force > 0.0
+        step = system.gradient
+        for _ in range(self.passes):
+            whole = self._with_limits(system, jac, torch.where(active, force, 0.0), m1 * active)
+            step = -chain_solve(whole.diagonal, whole.below, whole.gradient[..., None])[..., 0]
+            along = (jac @ step[..., m:, None])[..., 0]
+            ahead = torch.cat([step[..., :m], -step[..., :m], along], dim=-1)
+            acts = force + m1 * ahead > 0.0
+            if bool((acts == active).all()):
+                break
+            active = acts
+        return step
+
+    def _with_limits(self, system: _Chain, jac: Tensor, force: Tensor, stiff: Tensor) -> _Chain:
+        """Return the chain with the limits that act: force and stiffness (B, T, 2 m + p)."""
+        m = self.dynamics.m
+        g, diagonal, at = system.gradient.clone(), system.diagonal.clone(), torch.arange(m)
+        g[..., :m] += force[..., :m] - force[..., m : 2 * m]
         diagonal[..., at, at] += stiff[..., :m] + stiff[..., m : 2 * m]
-        if state.shape[-1]:
-            jac = d.below_jacobian(x)
-            g[..., m:] += (jac.mT @ state[..., None])[..., 0]
+        if jac.shape[-2]:
+            g[..., m:] += (jac.mT @ force[..., 2 * m :, None])[..., 0]
             diagonal[..., m:, m:] += jac.mT @ (stiff[..., 2 * m :, None] * jac)
+        return _Chain(g, diagonal, system.below)
 
     def _attach(
         self, x0: Tensor, waypoints: Tensor, x: Tensor, u: Tensor, eta: Tensor, lam: Tensor, mu: Tensor
@@ -264,11 +283,12 @@ class TrackingMPC:
         m = self.dynamics.m
         with torch.no_grad():
             system = self._chain(x0.detach(), waypoints.detach(), x, u, eta, lam, mu)
+            force = (lam + mu[:, None, None] * self._limits(x, u)).clamp_min(0.0)
+            stiff = mu[:, None, None] * (force > 0.0)
+            system = self._with_limits(system, self.dynamics.below_jacobian(x), force, stiff)
             _, b = self.dynamics.jacobians(x0.detach()[:, None], u[:, :1])
-        change = torch.zeros_like(system.gradient)
         tracked = -self.q.to(x) * (waypoints - waypoints.detach())
-        parts = [torch.zeros_like(u), tracked]
-        change = torch.cat(parts, dim=-1)
+        change = torch.cat([torch.zeros_like(u), tracked], dim=-1)
         if x0.requires_grad:
             next_x = self.dynamics.step(x0, u[:, 0])
             e = -mu[:, None] * (next_x - next_x.detach())

@@ -1,10 +1,11 @@
 """A small satellite with three reaction wheels, magnetorquers, and a Sun to keep out of view.
 
-State x = [MRP of body from inertial (3), body rate (3) rad/s, wheel momentum (3) mN m s]:
     J w' = -w x (J w + h) - u + d x B_body,   h' = u,   sigma' = B(sigma) w / 4
-with u the wheel torque and d the magnetic dipole. Torque in mN m and momentum in mN m s,
-J in g m^2 (so mN m / (g m^2) = 1/s^2): all of order one. A 3U CubeSat with wheels of 2 mN m
-and 15 mN m s. The camera looks along body +z; the Sun stays out of a cone about it.
+with w the body rate, h the wheels' momentum, u their torque and d the magnetic dipole.
+State x = [MRP of body from inertial; w; h] (9) and control [u] or [u; d], where w, h, u and
+d are in units of their limits (RATE, MOMENTUM, TORQUE, DIPOLE), so that all are of order
+one: a solver's penalties weigh them alike. A 3U CubeSat with wheels of 2 mN m and 15 mN m s.
+The camera looks along body +z; the Sun stays out of a cone about it.
 `Satellite` is for torch, `SatelliteArrays` the same in numpy with analytic Jacobians.
 """
 
@@ -18,8 +19,9 @@ from vinsat_sim.dynamics.base import Model
 
 Array = NDArray[np.float64]
 
-INERTIA = (36.0, 36.0, 8.0)  # g m^2
+INERTIA = (36.0, 36.0, 8.0)  # g m^2; mN m / (g m^2) = 1/s^2
 TORQUE, MOMENTUM, RATE = 2.0, 15.0, 0.035  # mN m, mN m s, rad/s (2 deg/s)
+SCALE = np.array([1.0] * 3 + [RATE] * 3 + [MOMENTUM] * 3)
 DIPOLE = 200.0  # mA m^2
 FIELD = (2.0e-2, -1.0e-2, 3.0e-2)  # mT: mA m^2 times mT is uN m; see TO_MN
 TO_MN = 1e-3  # uN m in mN m
@@ -41,26 +43,26 @@ class Satellite(Model):
         self.cone, self.magnetorquers = cone, magnetorquers
         self.field = torch.tensor(field, dtype=torch.float64)
         self.inertia = torch.tensor(INERTIA, dtype=torch.float64)
-        limits = [TORQUE] * 3 + ([1.0] * 3 if magnetorquers else [])
-        self.m = len(limits)
-        self.u_max = torch.tensor(limits, dtype=torch.float64)
+        self.m = 6 if magnetorquers else 3
+        self.u_max = torch.ones(self.m, dtype=torch.float64)
         self.u_min, self.u_rest = -self.u_max, torch.zeros(self.m, dtype=torch.float64)
         self.p = 12 + (cone > 0.0)
 
     def derivative(self, x: Tensor, u: Tensor) -> Tensor:
-        """Return dx/dt; u = [wheel torque, mN m; dipole in units of its limit]."""
-        sigma, omega, h = x[..., :3], x[..., 3:6], x[..., 6:]
+        """Return dx/dt in the units of x; u = [wheel torque; dipole]."""
+        sigma, omega, h = x[..., :3], RATE * x[..., 3:6], MOMENTUM * x[..., 6:]
         inertia = self.inertia.to(x)
-        torque = -torch.linalg.cross(omega, inertia * omega + h, dim=-1) - u[..., :3]
+        torque = -torch.linalg.cross(omega, inertia * omega + h, dim=-1) - TORQUE * u[..., :3]
         if self.magnetorquers:
             field = (mrp_rotation(sigma) @ self.field.to(x)[..., None])[..., 0]
             dipole = u[..., 3:]
             torque = torque + DIPOLE * TO_MN * torch.linalg.cross(dipole, field.expand_as(dipole), dim=-1)
-        return torch.cat([mrp_rate(sigma, omega), torque / inertia, u[..., :3].expand_as(h)], -1)
+        wheels = (TORQUE / MOMENTUM) * u[..., :3].expand_as(h)
+        return torch.cat([mrp_rate(sigma, omega), torque / (inertia * RATE), wheels], -1)
 
     def below(self, x: Tensor) -> Tensor:
-        """Return rate and momentum limits in units of themselves, and the cone's cosine."""
-        rate, h = x[..., 3:6] / RATE, x[..., 6:] / MOMENTUM
+        """Return the limits of rate and momentum, and the cone's cosine."""
+        rate, h = x[..., 3:6], x[..., 6:]
         limits = torch.cat([rate - 1.0, -rate - 1.0, h - 1.0, -h - 1.0], -1)
         if not self.cone > 0.0:
             return limits
@@ -79,19 +81,19 @@ class SatelliteArrays:
     def __init__(self, *, sun: Array, cone: float = 0.0, dt: float = 2.0) -> None:
         """Set the Sun's direction (inertial, unit), the cone (rad) and the step (s)."""
         self.sun, self.cone, self.dt = np.asarray(sun, dtype=float), cone, dt
-        self.u_max = np.full(3, TORQUE)
+        self.u_max = np.ones(3)
         self.u_min = -self.u_max
         self.inertia = np.array(INERTIA)
 
     def derivative(self, x: Array, u: Array) -> Array:
         """Return dx/dt (..., 9)."""
-        sigma, omega, h = x[..., :3], x[..., 3:6], x[..., 6:]
+        sigma, omega, h = x[..., :3], RATE * x[..., 3:6], MOMENTUM * x[..., 6:]
         s2 = np.sum(sigma * sigma, axis=-1, keepdims=True)
         along = np.sum(sigma * omega, axis=-1, keepdims=True)
         out = np.empty(x.shape)
         out[..., :3] = 0.25 * ((1.0 - s2) * omega + 2.0 * _cross(sigma, omega) + 2.0 * along * sigma)
-        out[..., 3:6] = (-_cross(omega, self.inertia * omega + h) - u) / self.inertia
-        out[..., 6:] = u
+        out[..., 3:6] = (-_cross(omega, self.inertia * omega + h) - TORQUE * u) / (RATE * self.inertia)
+        out[..., 6:] = (TORQUE / MOMENTUM) * u
         return out
 
     def step(self, x: Array, u: Array) -> Array:
@@ -110,8 +112,8 @@ class SatelliteArrays:
         by_u = np.zeros((*shape, 9, 12))  # derivatives by [x; u] of every stage
         start = np.broadcast_to(np.eye(9, 12), by_u.shape)
         slope_u = np.zeros((9, 12))
-        slope_u[3:6, 9:] = -np.diag(1.0 / self.inertia)
-        slope_u[6:, 9:] = np.eye(3)
+        slope_u[3:6, 9:] = -np.diag(TORQUE / (RATE * self.inertia))
+        slope_u[6:, 9:] = (TORQUE / MOMENTUM) * np.eye(3)
         total, total_d = np.zeros(x.shape), np.zeros(by_u.shape)
         k, k_d = np.zeros(x.shape), np.zeros(by_u.shape)
         for ahead, weight in ((0.0, 1.0), (0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
@@ -124,7 +126,7 @@ class SatelliteArrays:
 
     def _slope(self, x: Array) -> Array:
         """Return d(derivative)/dx (..., 9, 9)."""
-        sigma, omega, h = x[..., :3], x[..., 3:6], x[..., 6:]
+        sigma, omega, h = x[..., :3], RATE * x[..., 3:6], MOMENTUM * x[..., 6:]
         out = np.zeros((*x.shape, 9))
         eye = np.eye(3)
         s2 = np.sum(sigma * sigma, axis=-1)[..., None, None]
@@ -132,15 +134,16 @@ class SatelliteArrays:
         outer = sigma[..., :, None] * omega[..., None, :]  # s w'
         swap = np.swapaxes(outer, -1, -2)
         out[..., :3, :3] = 0.5 * (outer - swap - _skew(omega) + dot * eye)
-        out[..., :3, 3:6] = 0.25 * ((1.0 - s2) * eye + 2.0 * _skew(sigma) + 2.0 * sigma[..., :, None] * sigma[..., None, :])
+        square = sigma[..., :, None] * sigma[..., None, :]
+        out[..., :3, 3:6] = (0.25 * RATE) * ((1.0 - s2) * eye + 2.0 * _skew(sigma) + 2.0 * square)
         scale = 1.0 / self.inertia[:, None]
         out[..., 3:6, 3:6] = scale * (_skew(self.inertia * omega + h) - _skew(omega) * self.inertia)
-        out[..., 3:6, 6:] = -scale * _skew(omega)
+        out[..., 3:6, 6:] = (-MOMENTUM / RATE) * scale * _skew(omega)
         return out
 
     def below(self, x: Array) -> Array:
-        """Return rate and momentum limits in units of themselves, and the cone's cosine."""
-        rate, h = x[..., 3:6] / RATE, x[..., 6:] / MOMENTUM
+        """Return the limits of rate and momentum, and the cone's cosine."""
+        rate, h = x[..., 3:6], x[..., 6:]
         parts = [rate - 1.0, -rate - 1.0, h - 1.0, -h - 1.0]
         if self.cone > 0.0:
             parts.append((self.sun_cosine(x) - np.cos(self.cone))[..., None])
@@ -151,8 +154,8 @@ class SatelliteArrays:
         rows = 13 if self.cone > 0.0 else 12
         out = np.zeros((*x.shape[:-1], rows, 9))
         eye = np.eye(3)
-        out[..., :3, 3:6], out[..., 3:6, 3:6] = eye / RATE, -eye / RATE
-        out[..., 6:9, 6:], out[..., 9:12, 6:] = eye / MOMENTUM, -eye / MOMENTUM
+        out[..., :3, 3:6], out[..., 3:6, 3:6] = eye, -eye
+        out[..., 6:9, 6:], out[..., 9:12, 6:] = eye, -eye
         if self.cone > 0.0:
             out[..., 12, :3] = self._cosine_slope(x[..., :3])
         return out
