@@ -1,7 +1,8 @@
 """Networks that propose way-points from the state, an observation and the solver's iterate.
 
 Both see, at every step of the horizon, [x_0, observation, x_t - x_0] and answer with a
-way-point x_0 + (x_t - x_0) + change: what the solver found is passed on, and corrected.
+way-point x_0 + change: a start at rest, and a map whose slope by the iterate is the
+network's alone, so that the alternation can settle.
 `WaypointNet` is two temporal convolutions; `WaypointDEQ` an equilibrium of one, contracting
 by construction, its state z handed from call to call (a warm start), its gradient that of
 the last steps (thesis sect. 8.4.3).
@@ -48,7 +49,7 @@ class WaypointNet(nn.Module):
 
     def forward(self, x0: Tensor, obs: Tensor, x: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return way-points (B, T, n); nothing is remembered."""
-        return x + self.head(self.body(_features(x0, obs, x))).transpose(1, 2), None
+        return x0[:, None] + self.head(self.body(_features(x0, obs, x))).transpose(1, 2), None
 
 
 class WaypointDEQ(nn.Module):
@@ -72,4 +73,4 @@ class WaypointDEQ(nn.Module):
         start = x.new_zeros(len(x), self.hidden, x.shape[1]) if z is None else z.detach()
         found = solve(f, start, solver=Anderson(memory=4), tolerance=1e-4, max_steps=self.max_steps)
         z = implicit(f, found.value, adjoint=LastSteps(3))
-        return x + self.head(z).transpose(1, 2), z.detach()
+        return x0[:, None] + self.head(z).transpose(1, 2), z.detach()
