@@ -168,7 +168,9 @@ class ArrayMPC:
         active = force > 0.0
         for _ in range(self.passes):
             step = self._with_limits(g, diagonal, below, jac, np.where(active, force, 0.0), mu * active)
-            ahead = np.concatenate([step[..., :m], -step[..., :m], (jac @ step[..., m:, None])[..., 0]], axis=-1)
+            ahead = np.concatenate(
+                [step[..., :m], -step[..., :m], (jac @ step[..., m:, None])[..., 0]], axis=-1
+            )
             acts = force + mu * ahead > 0.0
             if (acts == active).all():
                 break

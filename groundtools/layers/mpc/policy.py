@@ -45,7 +45,9 @@ class DEQMPC:
     mpc: TrackingMPC
     updates: int = 2
 
-    def __call__(self, x0: Tensor, obs: Tensor, state: MPCState | None = None, *, iterations: int = 6) -> Plan:
+    def __call__(
+        self, x0: Tensor, obs: Tensor, state: MPCState | None = None, *, iterations: int = 6
+    ) -> Plan:
         """Plan from x0 (B, n) and obs (B, o), from the state given (warm) or from rest (cold)."""
         state = self.mpc.start(x0) if state is None else state
         iterates = []
@@ -68,7 +70,9 @@ class DiffMPC:
     mpc: TrackingMPC
     updates: int = 2
 
-    def __call__(self, x0: Tensor, obs: Tensor, state: MPCState | None = None, *, iterations: int = 6) -> Plan:
+    def __call__(
+        self, x0: Tensor, obs: Tensor, state: MPCState | None = None, *, iterations: int = 6
+    ) -> Plan:
         """Plan from x0 (B, n) and obs (B, o), from the state given (warm) or from rest (cold)."""
         rest = x0[:, None].expand(-1, self.mpc.horizon, -1)
         z = None if state is None else state.z

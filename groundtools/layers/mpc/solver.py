@@ -161,7 +161,9 @@ class TrackingMPC:
         """
         worst = float(torch.maximum(*self.residuals(x0, state)).max())
         if not worst < 1e-6:
-            raise ValueError(f"an exact gradient needs a converged state, violation {worst:.1e}: more updates")
+            raise ValueError(
+                f"an exact gradient needs a converged state, violation {worst:.1e}: more updates"
+            )
         rows, t, m, n = len(x0), self.horizon, self.dynamics.m, self.dynamics.n
 
         def split(y: Tensor) -> tuple[Tensor, Tensor]:

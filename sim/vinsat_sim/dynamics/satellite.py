@@ -166,7 +166,10 @@ class SatelliteArrays:
         s2 = p * p + q * q + r * r
         d = 1.0 - s2
         scale = 4.0 / (1.0 + s2) ** 2
-        third = np.stack([2.0 * p * r + d * q, 2.0 * q * r - d * p, 0.25 * (1.0 + s2) ** 2 - 2.0 * (p * p + q * q)], axis=-1)
+        third = np.stack(
+            [2.0 * p * r + d * q, 2.0 * q * r - d * p, 0.25 * (1.0 + s2) ** 2 - 2.0 * (p * p + q * q)],
+            axis=-1,
+        )
         return np.asarray(scale * np.sum(third * self.sun, axis=-1))
 
     def _cosine_slope(self, sigma: Array) -> Array:

@@ -68,7 +68,10 @@ def test_a_free_pendulum_and_a_free_satellite_keep_what_they_keep(rng):
     s = torch.as_tensor(np.concatenate([[0.1, -0.2, 0.1], rng.normal(size=3), [0.2, -0.3, 0.1]]))[None]
 
     def momentum(state):
-        return (mrp_rotation(state[:, :3]).mT @ (body.inertia * RATE * state[:, 3:6] + MOMENTUM * state[:, 6:])[..., None])[0, :, 0]
+        return (
+            mrp_rotation(state[:, :3]).mT
+            @ (body.inertia * RATE * state[:, 3:6] + MOMENTUM * state[:, 6:])[..., None]
+        )[0, :, 0]
 
     before = momentum(s)
     for _ in range(20):  # 10 s: the MRP stays short

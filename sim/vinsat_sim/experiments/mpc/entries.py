@@ -34,7 +34,11 @@ def collect(wanted: list[Run], scale: Scale) -> tuple[Runs, list[Check]]:
         found = {run: run.result() for run in wanted}
     else:
         found = {run: result for run in wanted if (result := run.stored()) is not None}
-    said = [at_least("stored runs of this recipe, hashes checked", len(found), len(wanted), unit=f"of {len(wanted)}")]
+    said = [
+        at_least(
+            "stored runs of this recipe, hashes checked", len(found), len(wanted), unit=f"of {len(wanted)}"
+        )
+    ]
     if scale == "quick":
         from vinsat_sim.experiments.mpc.training import train
 
@@ -50,7 +54,9 @@ def mean(found: Runs, chosen: Callable[[Run], bool], figure: Callable[[dict], fl
     return float(np.mean(values)) if values else math.nan
 
 
-def spread(found: Runs, chosen: Callable[[Run], bool], figure: Callable[[dict], float]) -> tuple[float, float] | None:
+def spread(
+    found: Runs, chosen: Callable[[Run], bool], figure: Callable[[dict], float]
+) -> tuple[float, float] | None:
     """Return the range over seeds."""
     values = [figure(result) for run, result in found.items() if chosen(run) and "validation" in result]
     return (min(values), max(values)) if values else None
@@ -70,7 +76,9 @@ def error(result: dict) -> float:
 def of(policy: str, network: str, **options: object) -> Callable[[Run], bool]:
     """Return the choice of one variant with options as given."""
     return lambda run: (
-        run.policy == policy and run.network == network and all(getattr(run, k) == v for k, v in options.items())
+        run.policy == policy
+        and run.network == network
+        and all(getattr(run, k) == v for k, v in options.items())
     )
 
 
@@ -91,7 +99,12 @@ def f8_2(scale: Scale) -> tuple[Check, ...]:
         deq = max((v for (p, _), v in values.items() if p == "deq"), default=math.nan)
         diff = max((v for (p, _), v in values.items() if p == "diff"), default=math.nan)
         better += deq >= diff
-    return (*checks, at_least("tasks where DEQ-MPC's return is at least Diff-MPC's", better, 5, unit="of 6", thesis="6 of 6"))
+    return (
+        *checks,
+        at_least(
+            "tasks where DEQ-MPC's return is at least Diff-MPC's", better, 5, unit="of 6", thesis="6 of 6"
+        ),
+    )
 
 
 def f8_8(scale: Scale) -> tuple[Check, ...]:
@@ -142,7 +155,9 @@ def f8_12(scale: Scale) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _trend(option: str, values: tuple, figure: Callable[[dict], float], words: str) -> Callable[[Scale], tuple[Check, ...]]:
+def _trend(
+    option: str, values: tuple, figure: Callable[[dict], float], words: str
+) -> Callable[[Scale], tuple[Check, ...]]:
     """Return an entry that varies one option on the pendulum and notes both policies' figure."""
 
     def run(scale: Scale) -> tuple[Check, ...]:
@@ -157,7 +172,14 @@ def _trend(option: str, values: tuple, figure: Callable[[dict], float], words: s
                 name = f"{option} {value}: {policy}-{network}, {words} (S)"
                 checks.append(noted(name, pair[-1], interval=spread(found, choice, figure)))
             won += pair[0] <= pair[1]
-        checks.append(at_least("settings where DEQ-MPC is no worse", won, math.ceil(len(values) / 2), unit=f"of {len(values)}"))
+        checks.append(
+            at_least(
+                "settings where DEQ-MPC is no worse",
+                won,
+                math.ceil(len(values) / 2),
+                unit=f"of {len(values)}",
+            )
+        )
         return tuple(checks)
 
     return run
@@ -170,7 +192,11 @@ def f8_6(scale: Scale) -> tuple[Check, ...]:
         rough = []
         for policy, network in PAIRS:
             choice = of(policy, network, setting=setting)
-            rough.append(mean(found, choice, lambda r: sum(max(b - a, 0.0) for a, b in zip(r["curve"], r["curve"][1:]))))
+            rough.append(
+                mean(
+                    found, choice, lambda r: sum(max(b - a, 0.0) for a, b in zip(r["curve"], r["curve"][1:]))
+                )
+            )
             name = f"limit {setting or 5.0} N m: {policy}-{network}, rises of the validation error (S)"
             checks.append(noted(name, rough[-1]))
         if setting is not None:
@@ -185,7 +211,9 @@ def f8_5(scale: Scale) -> tuple[Check, ...]:
     for radius in radii:
         for policy, network in PAIRS:
             value = mean(found, of(policy, network, setting=radius), returned(2))
-            checks.append(noted(f"radius {radius} m: {policy}-{network}, return over the expert's (S)", value))
+            checks.append(
+                noted(f"radius {radius} m: {policy}-{network}, return over the expert's (S)", value)
+            )
     return tuple(checks)
 
 
@@ -194,12 +222,26 @@ def _entry(id_: str, title: str, run: Callable[[Scale], tuple[Check, ...]]) -> R
 
 
 F8_2 = _entry("f8.2", "S: normalised return of DEQ-MPC and Diff-MPC on six tasks", f8_2)
-F8_3 = _entry("f8.3", "S: validation error over the number of training trajectories", _trend("samples", (5, 20, 80), error, "validation error"))
-F8_4 = _entry("f8.4", "S: validation error over the network's width", _trend("hidden", (16, 64, 128), error, "validation error"))
+F8_3 = _entry(
+    "f8.3",
+    "S: validation error over the number of training trajectories",
+    _trend("samples", (5, 20, 80), error, "validation error"),
+)
+F8_4 = _entry(
+    "f8.4",
+    "S: validation error over the network's width",
+    _trend("hidden", (16, 64, 128), error, "validation error"),
+)
 F8_5 = _entry("f8.5", "S: return as obstacles grow", f8_5)
 F8_6 = _entry("f8.6", "S: stability of training under tight control limits", f8_6)
-F8_7 = _entry("f8.7", "S: validation error as the cost's velocity weights shrink", _trend("velocity", (1.0, 0.1, 0.01), error, "validation error"))
+F8_7 = _entry(
+    "f8.7",
+    "S: validation error as the cost's velocity weights shrink",
+    _trend("velocity", (1.0, 0.1, 0.01), error, "validation error"),
+)
 F8_8 = _entry("f8.8", "R: the gap between the policies with fewer solver iterations", f8_8)
-F8_9 = _entry("f8.9", "S: validation error over the horizon", _trend("horizon", (3, 6, 12), error, "validation error"))
+F8_9 = _entry(
+    "f8.9", "S: validation error over the horizon", _trend("horizon", (3, 6, 12), error, "validation error")
+)
 F8_10 = _entry("f8.10", "S: validation error after each iteration", f8_10)
 F8_12 = _entry("f8.12", "R: residuals of the joint fixed point within six iterations", f8_12)

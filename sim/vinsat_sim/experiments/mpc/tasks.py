@@ -45,7 +45,9 @@ class Task:
         """Return starts (count, n), clear of the constraints."""
         generator = torch.Generator().manual_seed(seed)
         spread, goal = (torch.tensor(v, dtype=torch.float64) for v in (self.spread, self.goal))
-        x = goal + spread * (2.0 * torch.rand(3 * count, model.n, generator=generator, dtype=torch.float64) - 1.0)
+        x = goal + spread * (
+            2.0 * torch.rand(3 * count, model.n, generator=generator, dtype=torch.float64) - 1.0
+        )
         if model.n >= 18:
             x[:, 12:15] = torch.nn.functional.normalize(x[:, 12:15], dim=1)
         clear = (model.below(x) < -0.02).all(dim=1)
@@ -57,7 +59,9 @@ class Task:
         rates = torch.tensor([s for s in _rates(model)], dtype=torch.bool)
         q = torch.where(rates, q * velocity, q)
         r = torch.full((model.m,), self.r, dtype=torch.float64)
-        return TrackingMPC(dynamics=model, horizon=horizon, q=q, r=r, newton=4, mu0=10.0, growth=ROOT10, max_mu=1e7)
+        return TrackingMPC(
+            dynamics=model, horizon=horizon, q=q, r=r, newton=4, mu0=10.0, growth=ROOT10, max_mu=1e7
+        )
 
     def rewards(self, x: Tensor) -> Tensor:
         """Return exp(-|x - goal|_W^2) of states (..., n)."""
@@ -76,10 +80,16 @@ def _rates(model: Model) -> list[bool]:
 
 def _spheres() -> Tensor:
     angles = torch.arange(6, dtype=torch.float64) * (torch.pi / 3.0)
-    return torch.stack([0.7 * torch.cos(angles), 0.7 * torch.sin(angles), 0.25 * torch.cos(3.0 * angles)], dim=1)
+    return torch.stack(
+        [0.7 * torch.cos(angles), 0.7 * torch.sin(angles), 0.25 * torch.cos(3.0 * angles)], dim=1
+    )
 
 
-QUAD = {"spread": (1.0,) * 3 + (0.15,) * 3 + (0.4,) * 6, "q": (10.0,) * 6 + (1.0,) * 6, "reward": (1.0,) * 3 + (2.0,) * 3 + (0.1,) * 6}
+QUAD = {
+    "spread": (1.0,) * 3 + (0.15,) * 3 + (0.4,) * 6,
+    "q": (10.0,) * 6 + (1.0,) * 6,
+    "reward": (1.0,) * 3 + (2.0,) * 3 + (0.1,) * 6,
+}
 POLE = {
     "goal": (0.0,) * 14 + (1.0,) + (0.0,) * 3,
     "spread": (*QUAD["spread"], 0.4, 0.4, 0.0, 0.3, 0.3, 0.3),

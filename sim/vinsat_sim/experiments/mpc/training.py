@@ -60,7 +60,9 @@ class Run:
     def recipe(self) -> str:
         """All that the result depends on besides the program."""
         task = TASKS[self.task]
-        text = repr((asdict(self), task.goal, task.spread, task.q, task.r, task.reward, task.steps, task.count))
+        text = repr(
+            (asdict(self), task.goal, task.spread, task.q, task.r, task.reward, task.steps, task.count)
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def stored(self) -> dict[str, Any] | None:
@@ -167,7 +169,12 @@ def rollout(policy: Policy, task: Task, unseen: Expert, iterations: int) -> dict
             state = policy.mpc.shifted(plan.state, updates=policy.updates * iterations)
     of_expert = task.rewards(unseen.x[:, 1:]).sum(1)
     share = total / of_expert
-    return {"mean": float(share.mean()), "sd": float(share.std()), "count": len(x), "clear": float(clear.double().mean())}
+    return {
+        "mean": float(share.mean()),
+        "sd": float(share.std()),
+        "count": len(x),
+        "clear": float(clear.double().mean()),
+    }
 
 
 def residuals(policy: Policy, unseen: Expert) -> dict[str, Any]:
