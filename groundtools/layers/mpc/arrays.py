@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-LENGTHS = np.array([1.0, 0.5, 0.2, 0.05])  # of the line search
+FEW_ROWS = 8  # up to here LAPACK's band solver, row by row, is quicker than batched blocks
+LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.01])  # of the line search
 
 
 class Dynamics(Protocol):
@@ -166,15 +167,16 @@ class ArrayMPC:
         jac = d.below_jacobian(x)
         force = lam + mu * self._limits(x, u)
         active = force > 0.0
-        for _ in range(self.passes):
-            step = self._with_limits(g, diagonal, below, jac, np.where(active, force, 0.0), mu * active)
-            ahead = np.concatenate(
-                [step[..., :m], -step[..., :m], (jac @ step[..., m:, None])[..., 0]], axis=-1
-            )
-            acts = force + mu * ahead > 0.0
-            if (acts == active).all():
+        step = self._with_limits(g, diagonal, below, jac, np.where(active, force, 0.0), mu * active)
+        for _ in range(self.passes - 1):
+            along = (jac @ step[..., m:, None])[..., 0]
+            acts = force + mu * np.concatenate([step[..., :m], -step[..., :m], along], axis=-1) > 0.0
+            rows = np.flatnonzero((acts != active).any(axis=(1, 2)))
+            if not rows.size:
                 break
             active = acts
+            pushed, stiff = np.where(acts[rows], force[rows], 0.0), mu * acts[rows]
+            step[rows] = self._with_limits(g[rows], diagonal[rows], below[rows], jac[rows], pushed, stiff)
         return step
 
     def _with_limits(
@@ -187,28 +189,72 @@ class ArrayMPC:
         diagonal[..., at, at] += stiff[..., :m] + stiff[..., m : 2 * m]
         g[..., m:] += (force[..., None, 2 * m :] @ jac)[..., 0, :]
         diagonal[..., m:, m:] += np.swapaxes(jac, -1, -2) @ (stiff[..., 2 * m :, None] * jac)
-        return _chain_solve(diagonal, below, -g, m)
+        solve = _band_solve if len(g) <= FEW_ROWS else _chain_solve
+        return solve(diagonal, below, -g, m)
+
+
+def _band_solve(diagonal: Array, below: Array, right: Array, m: int) -> Array:
+    """Solve the chain row by row as a symmetric band."""
+    from scipy.linalg import solveh_banded  # loaded when needed
+
+    rows, t, size = right.shape
+    band = np.zeros((rows, 2 * size, t, size))  # lower form: [k, block, column] is k below the diagonal
+    for column in range(size):
+        band[:, : size - column, :, column] = np.swapaxes(diagonal[:, :, column:, column], 1, 2)
+    for column in range(m, size):  # of the block above
+        low = size - column
+        band[:, low : low + size, :-1, column] = np.swapaxes(below[:, :, :, column - m], 1, 2)
+    out = np.empty_like(right)
+    for row in range(rows):
+        flat = band[row].reshape(2 * size, t * size)
+        out[row] = solveh_banded(
+            flat, right[row].reshape(-1), lower=True, check_finite=False, overwrite_ab=True
+        ).reshape(t, size)
+    return out
 
 
 def _chain_solve(diagonal: Array, below: Array, right: Array, m: int) -> Array:
-    """Solve the chain by block elimination; below (B, T - 1, m + n, n) acts on the x part."""
+    """Solve the chain by blocks, the controls eliminated first; below acts on the x part.
+
+    Block [[P, S'], [S, X]] with controls P (m, m): X - S P^-1 S' is a chain of the states
+    alone, since below = [L_u; L_x] couples controls only to the states before.
+    """
+    p, s_t = diagonal[..., :m, :m], diagonal[..., :m, m:]
+    lu = np.zeros((*p.shape[:-1], s_t.shape[-1]))
+    lu[:, 1:] = below[..., :m, :]
+    n = s_t.shape[-1]
+    # P^-1 times [S', L_u, r_u]
+    inner = np.linalg.solve(p, np.concatenate([s_t, lu, right[..., :m, None]], axis=-1))
+    s, l_t = np.swapaxes(s_t, -1, -2), np.swapaxes(lu, -1, -2)
+    x = diagonal[..., m:, m:] - s @ inner[..., :n]
+    x[:, :-1] -= l_t[:, 1:] @ inner[:, 1:, :, n : 2 * n]
+    lower = below[..., m:, :] - s[:, 1:] @ inner[:, 1:, :, n : 2 * n]
+    r = right[..., m:] - (s @ inner[..., -1:])[..., 0]
+    r[:, :-1] -= (l_t[:, 1:] @ inner[:, 1:, :, -1:])[..., 0]
+    states = _states(x, lower, r)
+    before = np.zeros_like(states)
+    before[:, 1:] = states[:, :-1]
+    controls = (
+        inner[..., -1]
+        - (inner[..., :n] @ states[..., None] + inner[..., n : 2 * n] @ before[..., None])[..., 0]
+    )
+    return np.concatenate([controls, states], axis=-1)
+
+
+def _states(diagonal: Array, lower: Array, right: Array) -> Array:
+    """Solve a block-tridiagonal system of the states (B, T, n)."""
     t = diagonal.shape[1]
-    n = diagonal.shape[2] - m
-    ahead, gains = [], []
+    gains, ahead = [], []
     block, part = diagonal[:, 0], right[:, 0]
-    for i in range(t):
-        if i + 1 == t:
-            ahead.append(np.linalg.solve(block, part[..., None])[..., 0])
-            break
-        coupling = np.zeros((len(right), m + n, m + n))  # below' : rows of this block
-        coupling[:, m:, :] = np.swapaxes(below[:, i], -1, -2)
-        solved = np.linalg.solve(block, np.concatenate([coupling, part[..., None]], axis=-1))
-        ahead.append(solved[..., -1])
+    for i in range(t - 1):
+        upper = np.swapaxes(lower[:, i], -1, -2)
+        solved = np.linalg.solve(block, np.concatenate([upper, part[..., None]], axis=-1))
         gains.append(solved[..., :-1])
-        block = diagonal[:, i + 1] - below[:, i] @ solved[:, m:, :-1]
-        part = right[:, i + 1] - (below[:, i] @ solved[:, m:, -1:])[..., 0]
+        ahead.append(solved[..., -1])
+        block = diagonal[:, i + 1] - lower[:, i] @ solved[..., :-1]
+        part = right[:, i + 1] - (lower[:, i] @ solved[..., -1:])[..., 0]
     out = np.empty_like(right)
-    out[:, -1] = ahead[-1]
+    out[:, -1] = np.linalg.solve(block, part[..., None])[..., 0]
     for i in range(t - 2, -1, -1):
         out[:, i] = ahead[i] - (gains[i] @ out[:, i + 1, :, None])[..., 0]
     return out

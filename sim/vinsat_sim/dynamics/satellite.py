@@ -78,8 +78,11 @@ class SatelliteArrays:
 
     n, m = 9, 3
 
-    def __init__(self, *, sun: Array, cone: float = 0.0, dt: float = 2.0) -> None:
-        """Set the Sun's direction (inertial, unit), the cone (rad) and the step (s)."""
+    def __init__(self, *, sun: Array, cone: float = 0.0, dt: float = 2.0, within: float = 1.0) -> None:
+        """Set the Sun's direction (inertial, unit), the cone (rad), the step (s), and the share
+        of the limits of rate and momentum to stay within.
+        """
+        self.within = within
         self.sun, self.cone, self.dt = np.asarray(sun, dtype=float), cone, dt
         self.u_max = np.ones(3)
         self.u_min = -self.u_max
@@ -144,7 +147,8 @@ class SatelliteArrays:
     def below(self, x: Array) -> Array:
         """Return the limits of rate and momentum, and the cone's cosine."""
         rate, h = x[..., 3:6], x[..., 6:]
-        parts = [rate - 1.0, -rate - 1.0, h - 1.0, -h - 1.0]
+        w = self.within
+        parts = [rate - w, -rate - w, h - w, -h - w]
         if self.cone > 0.0:
             parts.append((self.sun_cosine(x) - np.cos(self.cone))[..., None])
         return np.concatenate(parts, axis=-1)

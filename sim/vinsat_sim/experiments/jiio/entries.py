@@ -67,7 +67,10 @@ def race(f: Callable, loss: Callable, x0: Tensor, z0: Tensor, *, warm: bool) -> 
         x, _ = adam(f, loss, x0, z0, steps=ADAM_STEPS, rate=rate, warm=warm)
         tried.append((true_cost(f, loss, x, z0)[0], rate))
     goal, rate = min(tried)
-    out = {"adam_s": timed(lambda: adam(f, loss, x0, z0, steps=ADAM_STEPS, rate=rate, warm=warm)), "adam": goal}
+    out = {
+        "adam_s": timed(lambda: adam(f, loss, x0, z0, steps=ADAM_STEPS, rate=rate, warm=warm)),
+        "adam": goal,
+    }
     for count in COUNTS:
         found = optimize_input(f, loss, x0, z0, steps=count, tolerance=0.0)
         cost, residual = true_cost(f, loss, found.x, z0)
@@ -91,14 +94,24 @@ def t3_3(scale: Scale) -> tuple[Check, ...]:
             name = f"seed {seed}, Adam {'warm' if warm else 'cold'}"
             checks += [
                 noted(f"{name}: Adam 40 steps, ms", 1e3 * r["adam_s"], thesis=7659),
-                noted(f"{name}: JIIO {r['steps']} steps, ms", 1e3 * r["joint_s"], thesis="862 (40), 2156 (100)"),
+                noted(
+                    f"{name}: JIIO {r['steps']} steps, ms", 1e3 * r["joint_s"], thesis="862 (40), 2156 (100)"
+                ),
                 noted(f"{name}: loss of Adam, re-solved", r["adam"]),
                 noted(f"{name}: loss of JIIO, re-solved", r["joint"]),
                 at_most(f"{name}: layer residual, re-solved", r["residual"], SETTLE),
             ]
     for warm, asked in ((False, 3.0), (True, 2.0)):
         name = f"speed-up at equal loss, Adam {'warm' if warm else 'cold'} (R)"
-        checks.append(at_least(name, float(np.median(ratios[warm])), asked, interval=(min(ratios[warm]), max(ratios[warm])), thesis="8.9 (40), 3.55 (100)"))
+        checks.append(
+            at_least(
+                name,
+                float(np.median(ratios[warm])),
+                asked,
+                interval=(min(ratios[warm]), max(ratios[warm])),
+                thesis="8.9 (40), 3.55 (100)",
+            )
+        )
     return tuple(checks)
 
 
@@ -118,7 +131,11 @@ def f3_3(scale: Scale) -> tuple[Check, ...]:
                 else (lambda c=count: optimize_input(model.f, loss, x0, z0, steps=c, tolerance=0.0).x)
             )
             points.append((timed(run, 1), true_cost(model.f, loss, run(), z0)[0]))
-            checks.append(noted(f"{name} {count}: ms, then loss (S)", f"{1e3 * points[-1][0]:.0f} ms, {points[-1][1]:.3f}"))
+            checks.append(
+                noted(
+                    f"{name} {count}: ms, then loss (S)", f"{1e3 * points[-1][0]:.0f} ms, {points[-1][1]:.3f}"
+                )
+            )
         curves[name] = points
     # At the time JIIO ends, Adam's loss by interpolation over log time is higher.
     end, cost = curves["JIIO"][-1]
@@ -154,12 +171,16 @@ def t3_2(scale: Scale) -> tuple[Check, ...]:
         ]
     return (
         *checks,
-        at_least("speed-up (R)", float(np.median(ratios)), 2.5, interval=(min(ratios), max(ratios)), thesis=3.1),
+        at_least(
+            "speed-up (R)", float(np.median(ratios)), 2.5, interval=(min(ratios), max(ratios)), thesis=3.1
+        ),
         at_most("difference in robust accuracy", max(gaps), 0.02),
     )
 
 
-def robust(model, images: Tensor, labels: Tensor, by: str, jiio_steps: int = 80, epsilon: float = EPSILON) -> float:  # noqa: ANN001
+def robust(
+    model, images: Tensor, labels: Tensor, by: str, jiio_steps: int = 80, epsilon: float = EPSILON
+) -> float:  # noqa: ANN001
     """Return the accuracy on attacked images ("clean": as they are), z solved again."""
     x = images if by == "clean" else attacked(model, images, labels, by, epsilon, jiio_steps=jiio_steps)
     z = solved(model.f, x, model.start(x), tolerance=1e-4).value
@@ -179,7 +200,12 @@ def _adversarial(epsilon: float, published: str) -> Callable[[Scale], tuple[Chec
                     table.setdefault((trained, by), []).append(robust(model, images, labels, by, 80, epsilon))
         mean = {key: float(np.mean(values)) for key, values in table.items()}
         checks = [
-            noted(f"trained {t}, tested {b}: accuracy (S)", mean[t, b], interval=(min(v), max(v)), thesis=published)
+            noted(
+                f"trained {t}, tested {b}: accuracy (S)",
+                mean[t, b],
+                interval=(min(v), max(v)),
+                thesis=published,
+            )
             for (t, b), v in table.items()
         ]
         apart = max(abs(mean["jiio", b] - mean["pgd", b]) for b in ("clean", "pgd", "jiio"))
@@ -217,9 +243,20 @@ def t3_4(scale: Scale) -> tuple[Check, ...]:
             rows["supervised"].append(restored(restorer(seed, TRAIN[scale], kind), bad, mask, clean, "jiio"))
         mean = {name: float(np.mean(values)) for name, values in rows.items()}
         for name, values in rows.items():
-            checks.append(noted(f"{kind}: median PSNR, dB, {name} (S)", mean[name], interval=(min(values), max(values)), thesis=thesis))
+            checks.append(
+                noted(
+                    f"{kind}: median PSNR, dB, {name} (S)",
+                    mean[name],
+                    interval=(min(values), max(values)),
+                    thesis=thesis,
+                )
+            )
         checks.append(at_least(f"{kind}: JIIO less Adam", mean["JIIO"] - mean["Adam"], -1.0, unit="dB"))
-        checks.append(at_least(f"{kind}: supervised less unsupervised", mean["supervised"] - mean["JIIO"], 0.0, unit="dB"))
+        checks.append(
+            at_least(
+                f"{kind}: supervised less unsupervised", mean["supervised"] - mean["JIIO"], 0.0, unit="dB"
+            )
+        )
     return tuple(checks)
 
 
@@ -257,7 +294,16 @@ def t3_8(scale: Scale) -> tuple[Check, ...]:
             noted(f"seed {seed}: JIIO {r['steps']}, ms", 1e3 * r["joint_s"], thesis=11836),
             noted(f"seed {seed}: mean squared error at other points", error),
         ]
-    return (*checks, at_least("speed-up at equal loss (S)", float(np.median(ratios)), 2.0, interval=(min(ratios), max(ratios)), thesis=2.45))
+    return (
+        *checks,
+        at_least(
+            "speed-up at equal loss (S)",
+            float(np.median(ratios)),
+            2.0,
+            interval=(min(ratios), max(ratios)),
+            thesis=2.45,
+        ),
+    )
 
 
 def f3_10(scale: Scale) -> tuple[Check, ...]:
@@ -266,16 +312,27 @@ def f3_10(scale: Scale) -> tuple[Check, ...]:
     model = decoder(0, TRAIN[scale])
     loss, x0 = misfit(model, images), torch.zeros(TESTED, LATENT)
     end, rough, checks = {}, {}, []
-    solvers = {"Type-I": Anderson(kind=1, memory=8, ridge=1e-6), "Type-II": Anderson(kind=2, memory=8, ridge=1e-6), "Broyden": Broyden()}
+    solvers = {
+        "Type-I": Anderson(kind=1, memory=8, ridge=1e-6),
+        "Type-II": Anderson(kind=2, memory=8, ridge=1e-6),
+        "Broyden": Broyden(),
+    }
     for name, solver in solvers.items():
         found = optimize_input(model.f, loss, x0, model.start(x0), steps=100, solver=solver, tolerance=0.0)
         end[name] = true_cost(model.f, loss, found.x, model.start(x0))[0]
         curve = found.trace.median(dim=1).values.log()
         rough[name] = float((curve[1:] - curve[:-1]).clamp_min(0.0).sum())
-        checks += [noted(f"{name}: re-solved loss after 100 steps (R)", end[name]), noted(f"{name}: rises of log loss", rough[name])]
+        checks += [
+            noted(f"{name}: re-solved loss after 100 steps (R)", end[name]),
+            noted(f"{name}: rises of log loss", rough[name]),
+        ]
     return (
         *checks,
-        at_most("Type-I's loss over the lower of the others'", end["Type-I"] / min(end["Type-II"], end["Broyden"]), 1.0),
+        at_most(
+            "Type-I's loss over the lower of the others'",
+            end["Type-I"] / min(end["Type-II"], end["Broyden"]),
+            1.0,
+        ),
         at_most("Type-II's roughness over Type-I's", rough["Type-II"] / max(rough["Type-I"], 1e-9), 1.0),
         at_least("Broyden's loss over Type-I's", end["Broyden"] / end["Type-I"], 1.0),
     )
@@ -319,8 +376,16 @@ def f3_2(scale: Scale) -> tuple[Check, ...]:
         noise = torch.rand_like(samples)
         real = frechet(images[400:700], test[:300])
         ratios.append(frechet(samples, test[:300]) / frechet(noise, test[:300]))
-        checks.append(noted(f"seed {seed}: distance of real digits, of samples", f"{real:.2f}, {frechet(samples, test[:300]):.2f}"))
-    return (*checks, at_most("Frechet distance in pixels, samples over noise (S)", float(np.median(ratios)), 0.5))
+        checks.append(
+            noted(
+                f"seed {seed}: distance of real digits, of samples",
+                f"{real:.2f}, {frechet(samples, test[:300]):.2f}",
+            )
+        )
+    return (
+        *checks,
+        at_most("Frechet distance in pixels, samples over noise (S)", float(np.median(ratios)), 0.5),
+    )
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
@@ -347,7 +412,10 @@ def memory(scale: Scale) -> tuple[Check, ...]:
             noted(f"{name}: numbers kept a row, joint", joint),
             noted(f"{name}: numbers kept a row, nested", nested),
             at_most(f"{name}: ratio (R)", joint / nested, 2.5, thesis=round(published, 2)),
-            noted(f"{name}: the same with activations and parameters of a batch of 48 counted", (48 * (joint + 3 * n) + parameters) / (48 * (nested + 2 * n) + parameters)),
+            noted(
+                f"{name}: the same with activations and parameters of a batch of 48 counted",
+                (48 * (joint + 3 * n) + parameters) / (48 * (nested + 2 * n) + parameters),
+            ),
         ]
     return tuple(checks)
 
@@ -365,8 +433,16 @@ def _entry(id_: str, title: str, run: Callable[[Scale], tuple[Check, ...]]) -> R
 T3_2 = _entry("t3.2", "R: time to an adversarial example, JIIO against PGD-20 (digits)", t3_2)
 T3_3 = _entry("t3.3", "R: time of input optimisation at equal loss, JIIO against Adam (digits)", t3_3)
 T3_4 = _entry("t3.4", "S: PSNR of inverse problems, supervised and not (digits)", t3_4)
-T3_5 = _entry("t3.5", "S: adversarial training at epsilon 1 (digits)", _adversarial(1.0, "MNIST 99.2/96.5/95.7 (PGD), 99.3/95.7/96.6 (JIIO)"))
-T3_6 = _entry("t3.6", "S: adversarial training at epsilon 0.5 (digits)", _adversarial(0.5, "CIFAR 68/52/50 (PGD), 68/51/51 (JIIO)"))
+T3_5 = _entry(
+    "t3.5",
+    "S: adversarial training at epsilon 1 (digits)",
+    _adversarial(1.0, "MNIST 99.2/96.5/95.7 (PGD), 99.3/95.7/96.6 (JIIO)"),
+)
+T3_6 = _entry(
+    "t3.6",
+    "S: adversarial training at epsilon 0.5 (digits)",
+    _adversarial(0.5, "CIFAR 68/52/50 (PGD), 68/51/51 (JIIO)"),
+)
 T3_8 = _entry("t3.8", "S: time of the inner loop of few-shot learning (sinusoids)", t3_8)
 F3_3 = _entry("f3.3", "S: loss over time, JIIO and Adam (digits)", f3_3)
 F3_10 = _entry("f3.10", "R: acceleration methods on the joint iteration", f3_10)

@@ -15,7 +15,17 @@ from vinsat_sim.experiments.jiio.images import digits
 LATENT, BATCH = 16, 64
 ATTACK = Steps(normalised=True, early=0.15, late=0.03)
 EPSILON = 1.0  # l2, of images with an average norm of about 3.6
-__all__ = ["ATTACK", "EPSILON", "LATENT", "attacked", "classifier", "decoder", "psnr", "restorer", "sinusoids"]
+__all__ = [
+    "ATTACK",
+    "EPSILON",
+    "LATENT",
+    "attacked",
+    "classifier",
+    "decoder",
+    "psnr",
+    "restorer",
+    "sinusoids",
+]
 
 
 @lru_cache(maxsize=8)
@@ -91,13 +101,22 @@ def classifier(seed: int, steps: int, trained: str, epsilon: float = EPSILON) ->
 
 
 def attacked(
-    model: Classifier, x: Tensor, y: Tensor, by: str, epsilon: float, *, pgd_steps: int = 20, jiio_steps: int = 80
+    model: Classifier,
+    x: Tensor,
+    y: Tensor,
+    by: str,
+    epsilon: float,
+    *,
+    pgd_steps: int = 20,
+    jiio_steps: int = 80,
 ) -> Tensor:
     """Return images within epsilon of x that raise the loss."""
     project = ball(x, epsilon)
     loss = lambda z: -model.loss(z, y)  # noqa: E731
     if by == "pgd":
-        return pgd(model.f, loss, x, model.start(x), steps=pgd_steps, size=2.5 * epsilon / pgd_steps, project=project)[0]
+        return pgd(
+            model.f, loss, x, model.start(x), steps=pgd_steps, size=2.5 * epsilon / pgd_steps, project=project
+        )[0]
     found = optimize_input(
         model.f, loss, x, model.start(x), steps=jiio_steps, step=ATTACK, project=project, tolerance=0.0
     )
@@ -109,7 +128,12 @@ def sinusoids(count: int, points: int, generator: torch.Generator) -> tuple[Tens
     amplitude = 0.5 + 1.5 * torch.rand(count, 1, generator=generator)
     phase = 3.0 * torch.rand(count, 1, generator=generator)
     s, test = (4.0 * torch.rand(count, k, generator=generator) - 2.0 for k in (points, 20))
-    return s[..., None], amplitude * torch.sin(2.0 * s + phase), test[..., None], amplitude * torch.sin(2.0 * test + phase)
+    return (
+        s[..., None],
+        amplitude * torch.sin(2.0 * s + phase),
+        test[..., None],
+        amplitude * torch.sin(2.0 * test + phase),
+    )
 
 
 @lru_cache(maxsize=4)
