@@ -125,12 +125,13 @@ class ArrayMPC:
         return self.cost(x, u, w) + extra
 
     def _search(
-        self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float, step: Array
-    ) -> tuple[Array, Array, float]:
+        self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float,
+        steps: tuple[Array, Array],
+    ) -> tuple[Array, Array, float]:  # fmt: skip
         m = self.dynamics.m
         base = self._merit(x0, w, x, u, eta, lam, mu)
         best_x, best_u, best, open_ = x, u, base, np.ones(len(x), dtype=bool)
-        for length in LENGTHS:
+        for step, length in ((s, length) for s in steps for length in LENGTHS):
             moved_x, moved_u = x + length * step[..., m:], u + length * step[..., :m]
             merit = self._merit(x0, w, moved_x, moved_u, eta, lam, mu)
             lower = open_ & (merit < best)
@@ -144,11 +145,12 @@ class ArrayMPC:
 
     def _newton_step(
         self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float
-    ) -> Array:
+    ) -> tuple[Array, Array]:
         """Return the step (B, T, m + n) to the minimum of the model with linear constraints.
 
         Which limits act is guessed from where the step leads, `passes` times: limits that
-        a plain Gauss-Newton step would run through would stop its line search dead.
+        a plain Gauss-Newton step would run through would stop its line search dead. That
+        step, which always leads downhill, comes second: for rows whose guesses cycle.
         """
         d, m = self.dynamics, self.dynamics.m
         _, t, n = x.shape
@@ -167,7 +169,8 @@ class ArrayMPC:
         jac = d.below_jacobian(x)
         force = lam + mu * self._limits(x, u)
         active = force > 0.0
-        step = self._with_limits(g, diagonal, below, jac, np.where(active, force, 0.0), mu * active)
+        plain = self._with_limits(g, diagonal, below, jac, np.where(active, force, 0.0), mu * active)
+        step = plain.copy()
         for _ in range(self.passes - 1):
             along = (jac @ step[..., m:, None])[..., 0]
             acts = force + mu * np.concatenate([step[..., :m], -step[..., :m], along], axis=-1) > 0.0
@@ -177,7 +180,7 @@ class ArrayMPC:
             active = acts
             pushed, stiff = np.where(acts[rows], force[rows], 0.0), mu * acts[rows]
             step[rows] = self._with_limits(g[rows], diagonal[rows], below[rows], jac[rows], pushed, stiff)
-        return step
+        return step, plain
 
     def _with_limits(
         self, g: Array, diagonal: Array, below: Array, jac: Array, force: Array, stiff: Array

@@ -206,10 +206,11 @@ class TrackingMPC:
         system: _Chain,
     ) -> tuple[Tensor, Tensor, bool]:  # fmt: skip
         """Return the best point along the Gauss-Newton step, and whether any row moved."""
-        step = self._model_step(x, u, lam, mu, system)
-        m, count, rows = self.dynamics.m, len(LENGTHS) + 1, len(x)
-        lengths = torch.tensor((0.0, *LENGTHS), dtype=x.dtype)[:, None, None, None]
-        us, xs = u + lengths * step[..., :m], x + lengths * step[..., m:]
+        step, plain = self._model_step(x, u, lam, mu, system)
+        m, count, rows = self.dynamics.m, 2 * len(LENGTHS) + 1, len(x)
+        lengths = torch.tensor(LENGTHS, dtype=x.dtype)[:, None, None, None]
+        moves = torch.cat([torch.zeros_like(step)[None], lengths * step, lengths * plain])
+        us, xs = u + moves[..., :m], x + moves[..., m:]
 
         def many(a: Tensor) -> Tensor:
             return a.expand(count, *a.shape).reshape(count * rows, *a.shape[1:])
@@ -245,27 +246,29 @@ class TrackingMPC:
         below[..., m:] = -m2 * (own[:, 1:].mT @ a[:, 1:])
         return _Chain(g, diagonal, below)
 
-    def _model_step(self, x: Tensor, u: Tensor, lam: Tensor, mu: Tensor, system: _Chain) -> Tensor:
+    def _model_step(self, x: Tensor, u: Tensor, lam: Tensor, mu: Tensor, system: _Chain) -> tuple[Tensor, Tensor]:
         """Return the step (B, T, m + n) to the minimum of the model with linear constraints.
 
         Which limits act is guessed from where the step leads, `passes` times: limits that
-        a plain Gauss-Newton step would run through would stop its line search dead.
+        a plain Gauss-Newton step would run through would stop its line search dead. That
+        step, which always leads downhill, comes second: for rows whose guesses cycle.
         """
         m, m1 = self.dynamics.m, mu[:, None, None]
         jac = self.dynamics.below_jacobian(x)
         force = lam + m1 * self._limits(x, u)
         active = force > 0.0
-        step = system.gradient
+        step = plain = None
         for _ in range(self.passes):
             whole = self._with_limits(system, jac, torch.where(active, force, 0.0), m1 * active)
             step = -chain_solve(whole.diagonal, whole.below, whole.gradient[..., None])[..., 0]
+            plain = step if plain is None else plain
             along = (jac @ step[..., m:, None])[..., 0]
             ahead = torch.cat([step[..., :m], -step[..., :m], along], dim=-1)
             acts = force + m1 * ahead > 0.0
             if bool((acts == active).all()):
                 break
             active = acts
-        return step
+        return step, plain
 
     def _with_limits(self, system: _Chain, jac: Tensor, force: Tensor, stiff: Tensor) -> _Chain:
         """Return the chain with the limits that act: force and stiffness (B, T, 2 m + p)."""
