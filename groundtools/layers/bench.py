@@ -40,7 +40,10 @@ def solvers() -> tuple[Check, ...]:
         return (Check(name="torchdeq", value=why, passed=False, threshold="installed"),)
     torch.manual_seed(0)
     checks, ours_ok, theirs_ok = [], 0, 0
-    pairs = {"anderson": (Anderson(kind=2, memory=6), anderson_solver), "broyden": (Broyden(memory=30), broyden_solver)}
+    pairs = {
+        "anderson": (Anderson(kind=2, memory=6), anderson_solver),
+        "broyden": (Broyden(memory=30), broyden_solver),
+    }
     for name, (solver, other) in pairs.items():
         ratios = []
         for rate in RATES:
@@ -62,7 +65,7 @@ def solvers() -> tuple[Check, ...]:
     return (*checks, at_least("problems solved, less those torchdeq solves", ours_ok - theirs_ok, 0))
 
 
-def _best(call) -> float:  # noqa: ANN001 - any callable
+def _best(call) -> float:
     times = []
     for _ in range(REPEATS):
         start = time.process_time()

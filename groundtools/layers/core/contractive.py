@@ -34,7 +34,7 @@ class ContractiveDense(nn.Module):
         """Return f(z, x)."""
         return self.bound_to(x)(z)
 
-    def bound_to(self, x: Tensor):  # noqa: ANN201 - a function of z
+    def bound_to(self, x: Tensor):
         """Return z -> f(z, x) with injection and norm computed once."""
         weight = self.weight / self.norm().clamp_min(1.0)
         inject = self.inject(x)
@@ -59,7 +59,7 @@ class ContractiveConv(nn.Module):
         """Return f(z, injection)."""
         return self.bound_to(inject)(z)
 
-    def bound_to(self, inject: Tensor):  # noqa: ANN201 - a function of z
+    def bound_to(self, inject: Tensor):
         """Return z -> f(z, injection) with the norm computed once."""
         weight = self.weight / self.norm().clamp_min(1.0)
         convolve = functional.conv1d if self.dims == 1 else functional.conv2d

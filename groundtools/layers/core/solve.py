@@ -122,10 +122,11 @@ def _iterate(
         g = value - z
         residual = g.norm(dim=1) / (1.0 + value.norm(dim=1))
         finite = torch.isfinite(residual)
-        residual = torch.where(finite, residual, torch.inf)
+        all_finite = bool(finite.all())
+        residual = residual if all_finite else torch.where(finite, residual, torch.inf)
         here = None if cost is None else torch.where(finite, cost(unravel(z)), torch.inf)
         taken = accept(Progress(step, residual, best_residual, here, best_cost)) & finite & active
-        best = torch.where(taken[:, None], z, best)
+        best = z if bool(taken.all()) else torch.where(taken[:, None], z, best)
         best_residual = torch.where(taken, residual, best_residual)
         if best_cost is not None and here is not None:
             best_cost = torch.where(taken, here, best_cost)
@@ -137,14 +138,14 @@ def _iterate(
         )
         if step == max_steps - 1 or not bool(active.any()):
             break
-        bad = active & ~finite
-        if bool(bad.any()):
+        if not all_finite:
+            bad = active & ~finite
             memory.forget(bad)
             z, g = torch.where(bad[:, None], best, z), torch.where(bad[:, None], 0.0, g)
         proposed = memory.propose(z, g)
         if after is not None:
             proposed = ravel(after(unravel(proposed), step))[0]
-        z = torch.where(active[:, None], proposed, z)
+        z = proposed if bool(active.all()) else torch.where(active[:, None], proposed, z)
     status = _status(best_residual, first, trace, tolerance)
     stacked = torch.stack(trace) if trace else z.new_zeros(0, rows)
     return Solution(unravel(best), best_residual, steps, status, stacked)

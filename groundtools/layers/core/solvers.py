@@ -88,7 +88,8 @@ class _AndersonMemory:
         self.gram = z0.new_zeros(rows, options.memory, options.memory)
         self.filled = torch.zeros(rows, options.memory, dtype=torch.bool, device=z0.device)
         self.last: tuple[Tensor, Tensor] | None = None
-        self.fresh = torch.ones(rows, dtype=torch.bool, device=z0.device)
+        self.fresh = torch.zeros(rows, dtype=torch.bool, device=z0.device)
+        self.whole = True  # no row has ever been forgotten
         self.count = 0
 
     def propose(self, z: Tensor, g: Tensor) -> Tensor:
@@ -101,7 +102,8 @@ class _AndersonMemory:
             return plain
         used = min(self.count, self.options.memory)
         gamma, sound = self._mixing(g, used)
-        mixed = plain - (gamma[:, None, :] @ (self.dx[:, :used] + beta * self.dg[:, :used]))[:, 0]
+        along = gamma[:, None, :]
+        mixed = plain - (along @ self.dx[:, :used])[:, 0] - beta * (along @ self.dg[:, :used])[:, 0]
         reach = (mixed - z).norm(dim=1)
         sound &= torch.isfinite(reach) & (reach <= MAX_GROWTH * g.norm(dim=1))
         return torch.where(sound[:, None], mixed, plain)
@@ -109,29 +111,40 @@ class _AndersonMemory:
     def forget(self, rows: Tensor) -> None:
         self.filled &= ~rows[:, None]
         self.fresh = self.fresh | rows  # the next difference would span the jump back
+        self.whole = False
 
     def _store(self, dx: Tensor, dg: Tensor) -> None:
         at = self.count % self.options.memory
-        keep = ~self.fresh[:, None] if self.count else torch.ones_like(self.fresh)[:, None]
-        dx, dg = torch.where(keep, dx, 0.0), torch.where(keep, dg, 0.0)
+        if not self.whole:
+            keep = ~self.fresh[:, None]
+            dx, dg = torch.where(keep, dx, 0.0), torch.where(keep, dg, 0.0)
+            self.filled[:, at] = keep[:, 0]
+            self.fresh = torch.zeros_like(self.fresh)
+        else:
+            self.filled[:, at] = True
         self.dx[:, at], self.dg[:, at] = dx, dg
-        self.filled[:, at] = keep[:, 0]
-        left = self.dx if self.options.kind == 1 else self.dg
-        self.gram[:, at] = (self.dg @ left[:, at, :, None])[..., 0]
-        self.gram[:, :, at] = (left @ dg[:, :, None])[..., 0]
-        self.fresh = torch.zeros_like(self.fresh)
         self.count += 1
+        used = min(self.count, self.options.memory)
+        if self.options.kind == 2:
+            row = (self.dg[:, :used] @ dg[:, :, None])[..., 0]
+            self.gram[:, at, :used] = self.gram[:, :used, at] = row
+        else:
+            self.gram[:, at, :used] = (self.dg[:, :used] @ dx[:, :, None])[..., 0]
+            self.gram[:, :used, at] = (self.dx[:, :used] @ dg[:, :, None])[..., 0]
 
     def _mixing(self, g: Tensor, used: int) -> tuple[Tensor, Tensor]:
         """Return gamma (B, used) and which rows could be solved."""
         left = (self.dx if self.options.kind == 1 else self.dg)[:, :used]
         filled = self.filled[:, :used]
-        both = filled[:, :, None] & filled[:, None, :]
-        gram = torch.where(both, self.gram[:, :used, :used], 0.0)
+        gram = self.gram[:, :used, :used]
+        right = (left @ g[:, :, None])[..., 0]
+        if not self.whole:
+            # Rows not filled get a one on the diagonal and a zero on the right: gamma = 0.
+            gram = torch.where(filled[:, :, None] & filled[:, None, :], gram, 0.0)
+            right = torch.where(filled, right, 0.0)
         trace = gram.diagonal(dim1=1, dim2=2).sum(dim=1)
-        # Rows not filled get a one on the diagonal and a zero on the right: gamma = 0.
-        diagonal = torch.where(filled, self.options.ridge * trace[:, None], 1.0)
-        right = torch.where(filled, (left @ g[:, :, None])[..., 0], 0.0)
+        extra = self.options.ridge * trace[:, None]
+        diagonal = extra.expand(-1, used) if self.whole else torch.where(filled, extra, 1.0)
         gamma, info = torch.linalg.solve_ex(gram + torch.diag_embed(diagonal), right)
         sound = (info == 0) & torch.isfinite(gamma).all(dim=1)
         return torch.where(sound[:, None], gamma, 0.0), sound

@@ -81,7 +81,7 @@ class Regressor(nn.Module):
         return self.head(z)[..., 0]
 
 
-def ball(centre: Tensor, radius: float):  # noqa: ANN201 - a function of x
+def ball(centre: Tensor, radius: float):
     """Return the projection onto the l2 ball of each row around its centre."""
 
     def project(x: Tensor) -> Tensor:

@@ -246,7 +246,9 @@ class TrackingMPC:
         below[..., m:] = -m2 * (own[:, 1:].mT @ a[:, 1:])
         return _Chain(g, diagonal, below)
 
-    def _model_step(self, x: Tensor, u: Tensor, lam: Tensor, mu: Tensor, system: _Chain) -> tuple[Tensor, Tensor]:
+    def _model_step(
+        self, x: Tensor, u: Tensor, lam: Tensor, mu: Tensor, system: _Chain
+    ) -> tuple[Tensor, Tensor]:
         """Return the step (B, T, m + n) to the minimum of the model with linear constraints.
 
         Which limits act is guessed from where the step leads, `passes` times: limits that
@@ -308,12 +310,12 @@ class _ChainSolve(torch.autograd.Function):
     """y = M^-1 b for a constant symmetric chain M; backward solves with M again."""
 
     @staticmethod
-    def forward(ctx, right, diagonal, below):  # noqa: ANN001, ANN205
+    def forward(ctx, right, diagonal, below):
         ctx.system = (diagonal, below)
         return torch.zeros_like(right)  # right is x - x: nothing, but for its gradient
 
     @staticmethod
-    def backward(ctx, grad):  # noqa: ANN001, ANN205
+    def backward(ctx, grad):
         diagonal, below = ctx.system
         return chain_solve(diagonal, below, grad[..., None])[..., 0], None, None
 

@@ -180,7 +180,7 @@ def t3_2(scale: Scale) -> tuple[Check, ...]:
 
 def robust(
     model, images: Tensor, labels: Tensor, by: str, jiio_steps: int = 80, epsilon: float = EPSILON
-) -> float:  # noqa: ANN001
+) -> float:
     """Return the accuracy on attacked images ("clean": as they are), z solved again."""
     x = images if by == "clean" else attacked(model, images, labels, by, epsilon, jiio_steps=jiio_steps)
     z = solved(model.f, x, model.start(x), tolerance=1e-4).value

@@ -161,6 +161,6 @@ def regressor(seed: int, steps: int, inner: int = 30) -> Regressor:
     return model.eval().requires_grad_(False)
 
 
-def few_shot(model: Regressor, s: Tensor, value: Tensor):  # noqa: ANN201 - the layer and its loss
+def few_shot(model: Regressor, s: Tensor, value: Tensor):
     """Return f(z, x) and loss(z) of fitting the code to points."""
     return (lambda z, x: model.f(z, x, s)), (lambda z: 0.5 * (model.value(z) - value).square().sum(1))

@@ -123,10 +123,12 @@ def pd(x: Array, target: Array) -> Array:
 
 def difference(sigma: Array, target: Array) -> Array:
     """Return the MRP from target to sigma (B, 3), short way."""
+    a2 = np.sum(sigma * sigma, axis=-1, keepdims=True)
+    sigma = np.where(a2 > 1.0, -sigma / np.maximum(a2, 1e-12), sigma)
     a2, b2 = (np.sum(v * v, axis=-1, keepdims=True) for v in (sigma, target))
     dot = np.sum(sigma * target, axis=-1, keepdims=True)
     top = (1.0 - b2) * sigma - (1.0 - a2) * target + 2.0 * np.cross(sigma, target)
-    out = top / (1.0 + a2 * b2 + 2.0 * dot)
+    out = top / np.maximum(1.0 + a2 * b2 + 2.0 * dot, 1e-12)
     o2 = np.sum(out * out, axis=-1, keepdims=True)
     return np.where(o2 > 1.0, -out / np.maximum(o2, 1e-12), out)
 

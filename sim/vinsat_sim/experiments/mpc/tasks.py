@@ -56,7 +56,7 @@ class Task:
     def mpc(self, model: Model, horizon: int, *, velocity: float = 1.0) -> TrackingMPC:
         """Return the tracking solver; velocity scales the rates' weights (f8.7)."""
         q = torch.tensor(self.q, dtype=torch.float64)
-        rates = torch.tensor([s for s in _rates(model)], dtype=torch.bool)
+        rates = torch.tensor(_rates(model), dtype=torch.bool)
         q = torch.where(rates, q * velocity, q)
         r = torch.full((model.m,), self.r, dtype=torch.float64)
         return TrackingMPC(
@@ -85,6 +85,10 @@ def _spheres() -> Tensor:
     )
 
 
+def _moving(radius: float) -> QPoleDynObs:
+    return QPoleDynObs(_spheres(), 0.15 * _spheres().roll(1, 0), radius)
+
+
 QUAD = {
     "spread": (1.0,) * 3 + (0.15,) * 3 + (0.4,) * 6,
     "q": (10.0,) * 6 + (1.0,) * 6,
@@ -96,19 +100,24 @@ POLE = {
     "q": (*QUAD["q"], *(10.0,) * 3, *(1.0,) * 3),
     "reward": (*QUAD["reward"], *(2.0,) * 3, *(0.1,) * 3),
 }  # fmt: skip
+SHORT = {"setting": 2.0, "r": 0.5, "steps": 30, "count": 60}
+RADIUS = {"setting": 0.2}
 TIMED = {key: (*value, 0.0) for key, value in POLE.items()}
 TASKS = {
     task.name: task
     for task in (
-        Task(name="pendulum", make=Pendulum, setting=5.0, goal=(0.0,) * 2, spread=(1.2, 1.0), q=(10.0, 1.0), r=0.1, reward=(1.0, 0.1)),
-        Task(name="cartpole", make=Cartpole, setting=10.0, goal=(0.0,) * 4, spread=(1.0, 0.6, 0.8, 0.8), q=(10.0, 10.0, 1.0, 1.0), r=0.05, reward=(1.0, 2.0, 0.1, 0.1)),
-        Task(name="quadrotor", make=Quadrotor, setting=2.0, goal=(0.0,) * 12, **QUAD, r=0.5, steps=30, count=60),
-        Task(name="qpole", make=QPole, setting=2.0, **POLE, r=0.5, steps=30, count=60),
-        Task(name="qpole-obs", make=lambda radius: QPoleObs(_spheres(), radius), setting=0.2, **POLE, r=0.5, steps=30, count=60),
         Task(
-            name="qpole-dynobs", make=lambda radius: QPoleDynObs(_spheres(), 0.15 * _spheres().roll(1, 0), radius),
-            setting=0.2, **TIMED, r=0.5, steps=30, count=60,
+            name="pendulum", make=Pendulum, setting=5.0, goal=(0.0,) * 2, spread=(1.2, 1.0),
+            q=(10.0, 1.0), r=0.1, reward=(1.0, 0.1),
         ),
+        Task(
+            name="cartpole", make=Cartpole, setting=10.0, goal=(0.0,) * 4, spread=(1.0, 0.6, 0.8, 0.8),
+            q=(10.0, 10.0, 1.0, 1.0), r=0.05, reward=(1.0, 2.0, 0.1, 0.1),
+        ),
+        Task(name="quadrotor", make=Quadrotor, goal=(0.0,) * 12, **QUAD, **SHORT),
+        Task(name="qpole", make=QPole, **POLE, **SHORT),
+        Task(name="qpole-obs", make=lambda radius: QPoleObs(_spheres(), radius), **POLE, **(SHORT | RADIUS)),
+        Task(name="qpole-dynobs", make=_moving, **TIMED, **(SHORT | RADIUS)),
     )
 }  # fmt: skip
 
