@@ -69,11 +69,11 @@ def boresight(sigma: Array) -> Array:
     )
 
 
-def planner(sun: Array, *, cone: float, updates: int = 2) -> ArrayMPC:
+def planner(sun: Array, *, cone: float) -> ArrayMPC:
     """Return the solver for these Suns."""
     return ArrayMPC(
-        dynamics=SatelliteArrays(sun=sun, cone=cone, dt=DT, within=WITHIN), horizon=HORIZON, q=Q, r=R, q_end=10.0 * Q,
-        newton=3, mu0=1e3, growth=10.0, max_mu=1e5,
+        dynamics=SatelliteArrays(sun=sun, cone=cone, dt=DT, within=WITHIN),
+        horizon=HORIZON, q=Q, r=R, q_end=10.0 * Q, newton=3, mu0=1e3, growth=10.0, max_mu=1e5,
     )  # fmt: skip
 
 
