@@ -96,7 +96,7 @@ class FrameSweep:
         for file in self.files:
             t_s = file.epoch - self.files[0].epoch
             expected = beside(fixes[-MOST_NEIGHBOURS:], t_s, self._camera) if neighbours else None
-            result = self._look_at(file, ALL_FINDERS, expected)
+            result = look_at(self._models, file, self._camera, expected=expected)
             self._results.append(result)
             if result.pose is not None:
                 fixes.append(Fix(t_s, result.pose))
@@ -143,31 +143,15 @@ class FrameSweep:
 
     def _track(self, k: int, expected: Expectation, innovations: Innovations | None) -> bool:
         """Look at a frame where it is expected; keep what is found. Returns whether something was."""
-        result = self._look_at(self.files[k], (Finder.TRACKING,), expected)
+        result = look_at(
+            self._models, self.files[k], self._camera, finders=(Finder.TRACKING,), expected=expected
+        )
         if result.pose is None:
             return False
         self._results[k] = result
         if innovations is not None:
             innovations.add(expected, result.pose)
         return True
-
-    def _look_at(
-        self, file: FrameFile, finders: tuple[Finder, ...], expected: Expectation | None
-    ) -> FrameResult:
-        """Return the result of one frame; whatever goes wrong inside becomes a status."""
-        try:
-            data = read_bytes(file.path, max_bytes=MAX_FRAME_BYTES)
-        except InputError as error:
-            return FrameResult(FrameStatus.UNREADABLE, detail=error.problem)
-        try:
-            return find_landmarks(
-                self._models, data, self._camera, file=file.path, finders=finders, expected=expected
-            )
-        except VinsatError:
-            raise  # a model that was altered since the start concerns every frame
-        except Exception as error:
-            log.exception("frame %s", file.path.name)
-            return FrameResult(FrameStatus.FAILED, detail=f"{type(error).__name__}: {error}"[:200])
 
 
 def run_frames(frames: Path, camera: Camera, models: Path, out: Path) -> FramesSummary:
@@ -176,30 +160,23 @@ def run_frames(frames: Path, camera: Camera, models: Path, out: Path) -> FramesS
     Raises as `FrameSweep` and its `look`.
     """
     return FrameSweep(frames, camera, models, out).look()
-    check_camera(camera)
-    files = read_frame_times(frames)
-    _refuse_other_formats(files)
-    loaded = load_models(models)
-    results = []
-    progress = _Progress(len(files))
-    for file in files:
-        results.append(look_at(loaded, file, camera))
-        progress.advance(results[-1])
-    progress.close()
-    summary = _write(out, files, results)
-    log.info("%s", summary.sentence)
-    _refuse_if_nothing_is_readable(frames, files, results)
-    return summary
 
 
-def look_at(models: Models, file: FrameFile, camera: Camera) -> FrameResult:
+def look_at(
+    models: Models,
+    file: FrameFile,
+    camera: Camera,
+    *,
+    finders: tuple[Finder, ...] = ALL_FINDERS,
+    expected: Expectation | None = None,
+) -> FrameResult:
     """Return the result of one frame; whatever goes wrong inside becomes a status."""
     try:
         data = read_bytes(file.path, max_bytes=MAX_FRAME_BYTES)
     except InputError as error:
         return FrameResult(FrameStatus.UNREADABLE, detail=error.problem)
     try:
-        return find_landmarks(models, data, camera, file=file.path)
+        return find_landmarks(models, data, camera, file=file.path, finders=finders, expected=expected)
     except VinsatError:
         raise  # a model that was altered since the start concerns every frame
     except Exception as error:
