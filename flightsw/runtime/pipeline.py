@@ -25,7 +25,7 @@ from flightsw.runtime.tables import ObservationRow, write_observations
 from flightsw.runtime.tracking import Fix, Innovations, beside
 from flightsw.vision.detections import Detections
 from flightsw.vision.finder import ALL_FINDERS, Finder, FrameResult, FrameStatus, find_landmarks
-from flightsw.vision.models import load_models
+from flightsw.vision.models import Models, load_models
 from flightsw.vision.preprocess import check_camera
 from flightsw.vision.track import Expectation, maps_in_view
 
