@@ -96,7 +96,7 @@ class FrameSweep:
         for file in self.files:
             t_s = file.epoch - self.files[0].epoch
             expected = beside(fixes[-MOST_NEIGHBOURS:], t_s, self._camera) if neighbours else None
-            result = look_at(self._models, file, self._camera, expected=expected)
+            result = look_at(self._models, file, self._camera, finders=ALL_FINDERS, expected=expected)
             self._results.append(result)
             if result.pose is not None:
                 fixes.append(Fix(t_s, result.pose))

@@ -58,7 +58,9 @@ class Models:
 
     def bank(self, region_id: str) -> Bank:
         """Return a region's map made ready for the coarse search."""
-        return _kept(self._banks, region_id, HELD_BANKS, lambda: make_bank(self.region(region_id).reference))
+        return _kept(
+            self._banks, region_id, self.most_banks, lambda: make_bank(self.region(region_id).reference)
+        )
 
     def detector(self, region_id: str) -> Session:
         """Return a region's detector. Raises ValueError where it has none."""
