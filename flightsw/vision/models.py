@@ -23,8 +23,8 @@ from flightsw.vision.session import Session
 
 T = TypeVar("T")
 
-HELD = 6  # maps, 2 MB each
-HELD_BANKS = 12  # maps ready to be searched, 1.7 MB each
+HELD = 4  # maps, 2 MB each
+HELD_BANKS = 6  # maps ready to be searched, 1.7 MB each
 HELD_DETECTORS = 1  # they are the second finder, and the largest
 
 

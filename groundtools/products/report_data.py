@@ -89,13 +89,11 @@ def read_run(run: Path, *, camera: Path | None, attitude: Path | None) -> Run:
 
 def sight(solution: Solution, observations: Observations, camera: Camera, attitude: Any = None) -> Sighted:
     """Return the residuals of sightings beside a solution."""
-    if solution.r_eci is None or solution.v_eci is None:
+    if not solution.has_state:
         raise InputError("has no state", field="r_gcrf_m")
     sightings = prepare_sightings(observations, camera, attitude)
-    offset = np.zeros(3) if solution.pointing_offset_rad is None else solution.pointing_offset_rad
-    x = np.concatenate([solution.r_eci, solution.v_eci, [solution.drag_scale], offset])
     since = solution.epoch - observations.epoch
-    residual, _ = residual_and_jacobian(sightings, solution.forces, since, x)
+    residual, _ = residual_and_jacobian(sightings, solution.forces, since, solution.parameters())
     sigma = 1.4826 * float(np.nanmedian(np.abs(residual))) if np.isfinite(residual).any() else 1.0
     agrees = np.isfinite(residual).all(axis=1)
     agrees &= np.nan_to_num(np.abs(residual), nan=np.inf).max(axis=1) < REFUSED_SIGMA * max(sigma, 0.3)

@@ -108,11 +108,13 @@ def sight(world: World, index: int) -> Sighting | None:
     if len(kept) == 0:
         return None
     p_eci = world.places.p_ecef[kept] @ to_ecef
-    pointing = Pointing(np.full((1, 3, 3), np.nan), to_ecef[None], np.ones(1, dtype=bool))
+    no_rate = np.full((1, 3), np.nan)
+    pointing = Pointing(np.full((1, 3, 3), np.nan), to_ecef[None], np.ones(1, dtype=bool), no_rate)
     uv_px = observe(CAMERA, cam, r, world.places.p_ecef[kept])[0]
     frame = np.zeros(len(kept), dtype=np.intp)
-    _, by_state, by_offset = camera_residual(CAMERA, pointing, state[None], np.zeros(3), p_eci, uv_px, frame)
-    h = np.concatenate([by_state @ world.stm[index], by_offset], axis=2).reshape(-1, 10) / NOISE_PX
+    found = camera_residual(CAMERA, pointing, state[None], np.zeros(3), p_eci, uv_px, frame)
+    moved = np.concatenate([found.by_state @ world.stm[index], found.by_offset], axis=2)
+    h = moved.reshape(-1, 10) / NOISE_PX
     return Sighting(t, h.T @ h, frozenset(kept.tolist()))
 
 

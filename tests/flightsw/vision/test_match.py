@@ -34,7 +34,7 @@ def test_blocks_draw_a_rough_pose_in_to_a_fraction_of_a_cell(toy, toy_map, toy_f
     rough = toy.pose_above(44.3, 15.3, 500e3, yaw=0.75)
     features = frame_features(model_frame_from_rgb(toy_frame))
     support = improve(features, rough, toy_map, prior=Mounting().prior(2.0))
-    assert support.blocks > 40
+    assert support.blocks > 25  # of those that are not open sea
     assert km_apart(support.pose, toy.TRUE_POSE) < 0.5
 
 

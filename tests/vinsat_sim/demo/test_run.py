@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -112,7 +113,8 @@ def test_a_demo_leaves_its_products_a_picture_and_a_page_that_needs_nothing_else
     assert {"observations.csv", "solution.json", "picture.png", "index.html", "summary.json"} <= names
     page = (out / "index.html").read_text(encoding="utf-8")
     assert 'src="data:image/png;base64,' in page
-    assert "http" not in page.replace("http-equiv", "")
+    words = re.sub(r"base64,[^\"]+", "", page)  # four given letters are found in a picture by chance
+    assert "http" not in words.replace("http-equiv", "")
     assert story.credit in page
 
 

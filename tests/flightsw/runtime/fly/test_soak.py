@@ -113,6 +113,16 @@ def land_and_sea(blocks: int, rng) -> np.ndarray:
     return np.clip(frame, 0, 255).astype(np.uint8)
 
 
+def statuses_in(folder: Path) -> set[str]:
+    """Return what became of the frames that a store holds."""
+    return {
+        json.loads(record.payload)["status"]
+        for path in folder.glob("store/log-*.seg")
+        for record in scan(path.read_bytes()).records
+        if record.kind == Kind.OBSERVATIONS
+    }
+
+
 def mapped(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
 
@@ -130,6 +140,7 @@ def test_memory_and_time_are_within_their_budgets_with_the_flight_networks(rig, 
     rig.write(camera="cycle")
     path = rig.folder / "payload.toml"
     text = path.read_text(encoding="utf-8").replace('kind = "observations"', 'kind = "models"')
+    text = text.replace("timeout_s = 20.0", "timeout_s = 120.0")  # the tests' machine may be busy
     path.write_text(text, encoding="utf-8")
     began = time.monotonic()
     rig.start()
@@ -141,7 +152,7 @@ def test_memory_and_time_are_within_their_budgets_with_the_flight_networks(rig, 
     peak = 0.0
     end = time.monotonic() + 10.0
     asked = False
-    while time.monotonic() < end:
+    while time.monotonic() < end or (not statuses_in(rig.folder) and time.monotonic() < end + 60.0):
         peak = max(peak, memory_mb([rig.process.pid, *rig.children()]))
         list(ground.packets(0.02))
         if not asked and time.monotonic() > end - 5.0:
@@ -157,13 +168,8 @@ def test_memory_and_time_are_within_their_budgets_with_the_flight_networks(rig, 
     time.sleep(0.5)
     idle = memory_mb([rig.process.pid, *rig.children()])
     print(json.dumps({"ready_s": round(ready_s, 2), "peak_mb": round(peak, 1), "idle_mb": round(idle, 1)}))  # noqa: T201
-    statuses = {
-        json.loads(record.payload)["status"]
-        for path in rig.folder.glob("store/log-*.seg")
-        for record in scan(path.read_bytes()).records
-        if record.kind == Kind.OBSERVATIONS
-    }
-    assert "NO_POSE" in statuses  # classifier and detectors have run
+    # Classifier, matching and detectors have run.
+    assert statuses_in(rig.folder) & {"NO_POSE", "FAILED_CHECK"}
     assert ready_s < 5.0
     assert idle < 60.0
     assert 60.0 < peak < 350.0
