@@ -158,10 +158,12 @@ def _add_knowledge(parser: argparse.ArgumentParser) -> None:
     attitude = "attitude table (cam_from_eci quaternions); without it: nadir pointing, its error estimated"
     gyro = "turning rates; checked, and not yet used in the estimate"
     prior = "solution.json of an earlier run: start from it and weigh it in"
+    estimator = "what is known of pointing, camera, clock and detector (docs/files.md)"
     until = "where the ephemeris ends, e.g. 2026-03-02T00:00:00Z (default: the last used observation)"
     parser.add_argument("--attitude", metavar="CSV", help=attitude)
     parser.add_argument("--gyro", metavar="CSV", help=gyro)
     parser.add_argument("--prior", metavar="JSON", help=prior)
+    parser.add_argument("--estimator", metavar="TOML", help=estimator)
     parser.add_argument("--until", metavar="TIME_UTC", help=until)
     parser.add_argument("--out", default="out", metavar="DIR", help="output folder (default: out)")
     parser.add_argument("--json", action="store_true", help="print solution.json on stdout")
@@ -178,6 +180,7 @@ def _run(arguments: argparse.Namespace) -> int:
         gyro=arguments.gyro,
         prior=arguments.prior,
         until=arguments.until,
+        estimator=arguments.estimator,
         out=arguments.out,
         tracking=not arguments.no_tracking,
     )
@@ -194,6 +197,7 @@ def _od(arguments: argparse.Namespace) -> int:
         gyro=arguments.gyro,
         prior=arguments.prior,
         until=arguments.until,
+        estimator=arguments.estimator,
         out=arguments.out,
     )
     return _report(outcome, arguments)

@@ -10,11 +10,12 @@ from flightsw.astro.time import Epoch
 from flightsw.camera.load import load_camera
 from flightsw.camera.model import Camera
 from flightsw.errors import InputError, UsageError
-from flightsw.estimate.batch import estimate_orbit
+from flightsw.estimate.batch import EstimatorOptions, estimate_orbit
 from flightsw.estimate.observations import AttitudeTable, GyroTable, Observations
 from flightsw.estimate.solution import Solution
 from flightsw.files import prepare_folder
 from flightsw.runtime.csv_cells import parse_time
+from flightsw.runtime.estimator_file import read_estimator_options
 from flightsw.runtime.orbit_file import is_in_orbit
 from flightsw.runtime.products import SOLUTION, write_solution
 from flightsw.runtime.solution_file import read_solution
@@ -22,7 +23,6 @@ from flightsw.runtime.tables import MAX_SPAN_DAYS, read_attitude, read_gyro, rea
 
 DAY_S = 86_400.0  # s
 MAX_PRIOR_DAYS = 10.0  # an older prior is off by more than the search can find anew
-GROUND_SPEED = 7_000.0  # m/s, of a low orbit
 GYRO_NOTE = "the gyro file was read and checked; this version does not use rates in the estimate"
 
 PRIOR_NOTE = "the prior contradicts the observations and was left out"
@@ -32,13 +32,14 @@ PRIOR_NOTE = "the prior contradicts the observations and was left out"
 class Knowledge:
     """What is known besides the observations: attitude, rates, an earlier solution, the end.
 
-    until : where the ephemeris is to end.
+    until : where the ephemeris is to end; options : what the estimate is told of the satellite.
     """
 
     attitude: AttitudeTable | None = None
     gyro: GyroTable | None = None
     prior: Solution | None = None
     until: Epoch | None = None
+    options: EstimatorOptions = EstimatorOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def read_knowledge(
     gyro: str | os.PathLike[str] | None = None,
     prior: str | os.PathLike[str] | None = None,
     until: str | None = None,
+    estimator: str | os.PathLike[str] | None = None,
 ) -> Knowledge:
     """Read the optional files of a command. Raises InputError, UsageError."""
     return Knowledge(
@@ -67,6 +69,7 @@ def read_knowledge(
         gyro=None if gyro is None else read_gyro(gyro),
         prior=None if prior is None else read_solution(prior),
         until=None if until is None else _until(until),
+        options=EstimatorOptions() if estimator is None else read_estimator_options(estimator),
     )
 
 
@@ -106,32 +109,27 @@ def determine(
     Raises UsageError or InputError only where `knowledge` does not belong to the
     observations (`check_span`).
     """
-    notes = _notes(camera, knowledge)
-    attitude, prior = knowledge.attitude, knowledge.prior
+    notes = _notes(knowledge)
+    attitude, prior, options = knowledge.attitude, knowledge.prior, knowledge.options
     if len(observations):
         check_span(knowledge, observations.epoch, observations.epoch + float(observations.t_s[-1]))
     if prior is None or len(observations) == 0:
-        return estimate_orbit(observations, camera, attitude=attitude), notes
+        return estimate_orbit(observations, camera, attitude=attitude, options=options), notes
     if _reaches(prior, observations):
-        solution = estimate_orbit(observations, camera, attitude=attitude, prior=prior)
+        solution = estimate_orbit(observations, camera, attitude=attitude, prior=prior, options=options)
         if solution.status.is_determined:
             return solution, notes
-        alone = estimate_orbit(observations, camera, attitude=attitude)
+        alone = estimate_orbit(observations, camera, attitude=attitude, options=options)
         if solution.has_state and not alone.status.is_determined:
             return solution, notes
     else:
-        alone = estimate_orbit(observations, camera, attitude=attitude)
+        alone = estimate_orbit(observations, camera, attitude=attitude, options=options)
     return alone, (*notes, PRIOR_NOTE)
 
 
-def _notes(camera: Camera, knowledge: Knowledge) -> tuple[str, ...]:
+def _notes(knowledge: Knowledge) -> tuple[str, ...]:
     """Return sentences on what was given and is not used."""
-    notes = () if knowledge.gyro is None else (GYRO_NOTE,)
-    if camera.line_time_s == 0.0:
-        return notes
-    off = 0.5 * camera.height_px * abs(camera.line_time_s) * GROUND_SPEED
-    shutter = f"line_time_s is not used by this version: the first and last rows are off by up to {off:.0f} m"
-    return (*notes, shutter)
+    return () if knowledge.gyro is None else (GYRO_NOTE,)
 
 
 def _reaches(prior: Solution, observations: Observations) -> bool:
@@ -173,13 +171,14 @@ def od(
     gyro: str | os.PathLike[str] | None = None,
     prior: str | os.PathLike[str] | None = None,
     until: str | None = None,
+    estimator: str | os.PathLike[str] | None = None,
 ) -> Outcome:
     """Do what `flightsw od` does: read all files, prove `out` writable, estimate, write.
 
     Raises InputError and UsageError; nothing is written then.
     """
     optics = load_camera(camera)
-    knowledge = read_knowledge(attitude=attitude, gyro=gyro, prior=prior, until=until)
+    knowledge = read_knowledge(attitude=attitude, gyro=gyro, prior=prior, until=until, estimator=estimator)
     seen = read_observations(observations)
     prepare_folder(out)
     return determine_and_write(out, seen, optics, knowledge)

@@ -29,6 +29,7 @@ def run(
     gyro: str | os.PathLike[str] | None = None,
     prior: str | os.PathLike[str] | None = None,
     until: str | None = None,
+    estimator: str | os.PathLike[str] | None = None,
     tracking: bool = True,
 ) -> Outcome:
     """Turn a folder of frames into observations.csv and the products of an estimate.
@@ -42,7 +43,7 @@ def run(
     is then made anew. Without it every frame stands alone and is looked at once.
     """
     optics = load_camera(camera)
-    knowledge = read_knowledge(attitude=attitude, gyro=gyro, prior=prior, until=until)
+    knowledge = read_knowledge(attitude=attitude, gyro=gyro, prior=prior, until=until, estimator=estimator)
     files = read_frame_times(frames)
     check_span(knowledge, files[0].epoch, files[-1].epoch)
     folder = prepare_folder(out)

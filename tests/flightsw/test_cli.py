@@ -111,13 +111,38 @@ def test_a_prior_of_another_orbit_is_left_out_with_a_note(files, case_files, tmp
     assert error_at_frames(case_files.case, tmp_path / "second") < 500.0  # m
 
 
-def test_a_rolling_shutter_that_is_not_corrected_is_told(files, tmp_path: Path, capsys) -> None:
-    camera = tmp_path / "cam.toml"
-    camera.write_text(files[1].read_text() + "line_time_s = 1e-5\n")
-    empty = tmp_path / "empty.csv"
-    empty.write_text(files[0].read_text().splitlines()[0] + "\n")
-    assert od((empty, camera), tmp_path / "out", "--json") == 4
-    assert "off by up to 91 m" in json.loads(capsys.readouterr().out)["notes"][0]
+def test_the_estimate_is_told_what_is_known_of_the_satellite(files, tmp_path: Path, capsys) -> None:
+    told = tmp_path / "estimator.toml"
+    told.write_text("slow_pointing_sigma_deg = 0.2\nfocal_sigma = 1e-3\nclock_drift_sigma = 1e-6\n")
+    assert od(files, tmp_path / "plain", "--json") == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert od(files, tmp_path / "told", "--json", "--estimator", str(told)) == 0
+    data = json.loads(capsys.readouterr().out)
+    sigma = [data["covariance_of_parameters"][k][k] ** 0.5 for k in (10, 11)]
+    assert 0.0 < sigma[0] <= 1.001e-3
+    assert 0.0 < sigma[1] <= 1.001e-6
+    assert abs(data["focal_error"]) < 4.0 * sigma[0]
+    assert plain["covariance_of_parameters"][10][10] == 0.0
+    assert data["position_sigma_m"] > plain["position_sigma_m"]  # more is unknown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slow_sigma = 1.0", "slow_sigma: is not a key"),
+        ("focal_sigma = -1.0", "focal_sigma: must lie in 0..0.1"),
+        ("drag_sigma = 0.0", "drag_sigma: must be positive"),
+        ("pointing_sigma_deg = true", "pointing_sigma_deg"),
+    ],
+)
+def test_a_wrong_estimator_file_is_named_by_its_key(files, tmp_path: Path, capsys, text, message) -> None:
+    told = tmp_path / "estimator.toml"
+    told.write_text(text)
+    assert od(files, tmp_path / "out", "--estimator", str(told)) == 3
+    error = capsys.readouterr().err
+    assert "estimator.toml" in error
+    assert message.split(":")[0] in error
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.verifies("RUN-009")
