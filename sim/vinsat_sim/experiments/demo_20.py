@@ -86,9 +86,12 @@ def recipe() -> str:
 
 
 def stored(seed: int) -> dict[str, Any] | None:
-    """Return the stored result of a seed, or None where there is none of the present recipe."""
+    """Return the stored result of a seed, or None where there is none of the present recipe.
+
+    A result without its observations does not count.
+    """
     path = RESULTS / _name(seed)
-    if not path.is_file():
+    if not path.is_file() or not (RESULTS / _observations(seed)).is_file():
         return None
     result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result if result["recipe"] == recipe() else None
