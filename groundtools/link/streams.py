@@ -29,11 +29,15 @@ class TcpStream:
 
     def __init__(self, host: str, port: int) -> None:
         self._where = f"tcp:{host}:{port}"
+        fix = "is the payload running, and is this its port?"
         try:
             self._socket = socket.create_connection((host, port), timeout=CONNECT_S)
         except OSError as error:
-            fix = "is the payload running, and is this its port?"
             raise InputError(f"cannot be reached ({error})", file=self._where, fix=fix) from None
+        if self._socket.getsockname() == self._socket.getpeername():
+            # TCP may connect a free port of this host to itself where nobody listens.
+            self._socket.close()
+            raise InputError("cannot be reached (nobody listens)", file=self._where, fix=fix)
 
     def receive(self, timeout_s: float) -> bytes:
         """Return what comes within the time. Raises InputError at the connection's end."""
