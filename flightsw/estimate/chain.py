@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-IntArray = NDArray[np.intp]
 
 LEAST_SIGMA = 1e-7  # rad, 0.02 arcsec: a frame whose attitude counts as exact
 BAND = 6  # of T below and on the diagonal: two blocks of three

@@ -12,6 +12,7 @@ from flightsw.camera.nadir import body_from_ecef_nadir
 from flightsw.camera.project import observe, over_horizon
 from flightsw.camera.quaternion import quaternion_from_rotation
 from flightsw.estimate.observations import AttitudeTable, Observations
+from flightsw.estimate.sightings import PASS_GAP, numbered, split_by_gap
 from groundtools.landmarks.regions import REGIONS
 from vinsat_sim.attitude import rotation_from_vector
 from vinsat_sim.measurement.conditions import (
@@ -31,7 +32,6 @@ IntArray = NDArray[np.intp]
 
 REGION_RADIUS = 0.6e6  # m, about a region's middle
 FAR = 1.3e6  # m, from the point below: landmarks further away are out of every view
-PASS_GAP = 1200.0  # s
 USABLE_FRAMES, USABLE_DETECTIONS = 3, 4  # what makes a pass usable
 
 
@@ -89,7 +89,7 @@ class Satellite:
             image=image,
             landmark=self.landmark[keep],
             uv_px=self.uv_px[keep],
-            one_pass=_passes(self.truth.t_s[image]),
+            one_pass=split_by_gap(self.truth.t_s[image], PASS_GAP),
         )
 
     @property
@@ -107,8 +107,8 @@ class Satellite:
 
     def _detected(self, errors: DetectorErrors) -> tuple[Array, NDArray[np.bool_]]:
         rng = np.random.default_rng([self.seed, DETECTOR_STREAM])
-        pairs = np.unique(np.stack([self.one_pass, self.landmark]), axis=1, return_inverse=True)[1]
-        return detected(self.uv_px, self.image, pairs.reshape(-1), self.one_pass, errors, rng)
+        pairs = numbered(np.stack([self.one_pass, self.landmark]), axis=1)
+        return detected(self.uv_px, self.image, pairs, self.one_pass, errors, rng)
 
     def observations(self, errors: DetectorErrors) -> Observations:
         """Return what a detector with these errors reports."""
@@ -144,7 +144,7 @@ def fly(
     nadir = body_from_ecef_nadir(truth.r_ecef, truth.v_inertial_ecef)
     cam_from_ecef = camera.cam_from_body @ rotation_from_vector(error) @ nadir
     image, landmark, uv_px = _in_view(truth, cam_from_ecef, landmarks, camera, conditions)
-    passes = _passes(t_s[image])
+    passes = split_by_gap(t_s[image], PASS_GAP)
     satellite = Satellite(seed, truth, landmarks, cam_from_ecef, image, landmark, uv_px, passes)
     return satellite.subset(_reported(satellite, conditions))
 
@@ -195,8 +195,3 @@ def _reported(satellite: Satellite, conditions: Conditions) -> NDArray[np.bool_]
     distinct, of_row = np.unique(pairs, axis=1, return_inverse=True)
     hidden = rng.random(distinct.shape[1]) < cover[distinct[0]]
     return np.asarray(keep & ~hidden[of_row.reshape(-1)])
-
-
-def _passes(t_s: Array) -> IntArray:
-    """Return the pass (N,), from 0, of each ascending time."""
-    return np.cumsum(np.diff(t_s, prepend=t_s[:1]) > PASS_GAP).astype(np.intp)

@@ -59,8 +59,9 @@ class Trial:
         return self.determined and self.rms_km is not None and self.rms_km < SOLVED_KM
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fields, rounded to what matters, to be stored."""
-        return {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in asdict(self).items()}
+        """Return the fields, rounded to what matters, and both judgements, to be stored."""
+        fields = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in asdict(self).items()}
+        return {**fields, "wrong": self.wrong, "solved": self.solved}
 
 
 def options(**changes: Any) -> EstimatorOptions:
