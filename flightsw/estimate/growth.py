@@ -171,14 +171,14 @@ def absorb(
 
 
 def absorb_all(
-    belief: Belief, sightings: Sightings, forces: Forces, rng: np.random.Generator, *, move: bool = True
+    belief: Belief, sightings: Sightings, forces: Forces, rng: np.random.Generator
 ) -> tuple[Belief, BoolArray]:
     """Offer the chunks of one pass to a belief, the richest first; return it and who agrees (N,)."""
     of_row = chunk_of_frames(sightings)[sightings.frame]
     inliers = np.zeros(len(sightings), dtype=bool)
     for k in np.argsort(-np.bincount(of_row), kind="stable"):
         rows = of_row == k
-        outcome = absorb(belief, sightings.select(rows), forces, rng, move=move)
+        outcome = absorb(belief, sightings.select(rows), forces, rng)
         if outcome.is_accepted:
             belief = outcome.belief
             inliers[rows] = outcome.inliers

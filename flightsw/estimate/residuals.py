@@ -87,13 +87,14 @@ class Pointing:
 
     given_cam_from_eci (F, 3, 3) : the attitude table's rows, NaN where it has none;
     ecef_from_eci (F, 3, 3); is_nadir (F,) : frames that use the nadir law instead;
-    given_rate (F, 3) : how the given attitude turns, cam axes, rad/s, NaN where unknown.
+    given_rate (F, 3) : how the given attitude turns, cam axes, rad/s, NaN where unknown;
+    a rolling shutter alone asks for it.
     """
 
     given_cam_from_eci: Array
     ecef_from_eci: Array
     is_nadir: NDArray[np.bool_]
-    given_rate: Array
+    given_rate: Array | None = None
 
     def subset(self, frames: NDArray[np.intp]) -> "Pointing":
         """Return the same for the frames with these indices."""
@@ -101,7 +102,7 @@ class Pointing:
             self.given_cam_from_eci[frames],
             self.ecef_from_eci[frames],
             self.is_nadir[frames],
-            self.given_rate[frames],
+            None if self.given_rate is None else self.given_rate[frames],
         )
 
 
@@ -140,7 +141,9 @@ def turn_rate(pointing: Pointing, cam_from_eci: Array, state: Array) -> Array:
     """
     r, v = state[:, :3], state[:, 3:]
     orbit = np.cross(r, v) / np.sum(r * r, axis=1)[:, None]
-    by_orbit = -np.einsum("fij,fj->fi", cam_from_eci, orbit)
+    by_orbit = np.asarray(-np.einsum("fij,fj->fi", cam_from_eci, orbit))
+    if pointing.given_rate is None:
+        return by_orbit
     return np.where(np.isfinite(pointing.given_rate), pointing.given_rate, by_orbit)
 
 

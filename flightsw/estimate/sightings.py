@@ -113,16 +113,17 @@ def prepare_sightings(
     frame = frame.astype(np.intp).reshape(-1)
     t_s = observations.frame_t_s[frames]
     to_ecef = np.asarray(ecef_from_eci(observations.epoch, t_s)).reshape(-1, 3, 3)
-    given, attitude_sigma, rate = _given_attitude(attitude, observations.epoch, t_s)
+    given, attitude_sigma = _given_attitude(attitude, observations.epoch, t_s)
     is_nadir = np.isnan(given).any(axis=(1, 2)).reshape(-1)
     unit = camera.fx_px / REFERENCE_FOCAL_PX
     stated = observations.sigma_px[rows]
     sigma = np.where(np.isfinite(stated) & (stated > 0.0), stated, NOMINAL_SIGMA_PX * unit)
     p_eci = np.einsum("nji,nj->ni", to_ecef[frame], observations.p_ecef[rows])
-    late_s = None
+    late_s = rate = None
     if camera.line_time_s != 0.0:
         late_s = (uv[rows, 1] - 0.5 * camera.height_px) * camera.line_time_s
         p_eci += late_s[:, None] * np.cross(OMEGA_EARTH, p_eci)
+        rate = None if attitude is None else attitude.rebased(observations.epoch).rate_at(t_s)
     return Sightings(
         epoch=observations.epoch,
         camera=camera,
@@ -140,14 +141,11 @@ def prepare_sightings(
     )
 
 
-def _given_attitude(attitude: AttitudeTable | None, epoch: Epoch, t_s: Array) -> tuple[Array, Array, Array]:
-    """Return cam_from_eci (F, 3, 3), its stated sigma (F,), rad, and its rate (F, 3); NaN where not given.
-
-    The sigma is 0 where none is stated.
-    """
+def _given_attitude(attitude: AttitudeTable | None, epoch: Epoch, t_s: Array) -> tuple[Array, Array]:
+    """Return cam_from_eci (F, 3, 3), NaN where not given, and its stated sigma (F,), rad."""
     if attitude is None:
-        return np.full((len(t_s), 3, 3), np.nan), np.zeros(len(t_s)), np.full((len(t_s), 3), np.nan)
+        return np.full((len(t_s), 3, 3), np.nan), np.zeros(len(t_s))
     table = attitude.rebased(epoch)
     given, valid = table.cam_from_eci_at(t_s)
     sigma = np.where(valid, table.sigma_rad_at(t_s), 0.0)
-    return np.where(valid[:, None, None], given, np.nan), np.nan_to_num(sigma), table.rate_at(t_s)
+    return np.where(valid[:, None, None], given, np.nan), np.nan_to_num(sigma)

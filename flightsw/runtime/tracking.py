@@ -98,8 +98,7 @@ def expected_poses(
     is_nadir = np.asarray(np.isnan(given).any(axis=(1, 2)))
     offset = solution.pointing_offset_rad
     turn = np.zeros(3) if offset is None else offset
-    pointing = Pointing(given, to_ecef, is_nadir, np.full((len(t_s), 3), np.nan))
-    cam_from_eci, _, _ = camera_attitude(camera, pointing, state, turn)
+    cam_from_eci, _, _ = camera_attitude(camera, Pointing(given, to_ecef, is_nadir), state, turn)
     found: list[Expectation | None] = []
     for k in range(len(t_s)):
         pose = Pose(to_ecef[k] @ state[k, :3], cam_from_eci[k] @ to_ecef[k].T)

@@ -108,8 +108,7 @@ def sight(world: World, index: int) -> Sighting | None:
     if len(kept) == 0:
         return None
     p_eci = world.places.p_ecef[kept] @ to_ecef
-    no_rate = np.full((1, 3), np.nan)
-    pointing = Pointing(np.full((1, 3, 3), np.nan), to_ecef[None], np.ones(1, dtype=bool), no_rate)
+    pointing = Pointing(np.full((1, 3, 3), np.nan), to_ecef[None], np.ones(1, dtype=bool))
     uv_px = observe(CAMERA, cam, r, world.places.p_ecef[kept])[0]
     frame = np.zeros(len(kept), dtype=np.intp)
     found = camera_residual(CAMERA, pointing, state[None], np.zeros(3), p_eci, uv_px, frame)

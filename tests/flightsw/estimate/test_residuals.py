@@ -32,7 +32,7 @@ def scene(given: bool) -> tuple[Pointing, np.ndarray]:
     along = STATE[3:] / np.linalg.norm(STATE[3:])
     ground = STATE[:3] * 6.371e6 / np.linalg.norm(STATE[:3])
     p = ground + np.array([[0.0], [1e5], [-1.3e5]]) * along + np.array([[0.0], [0.0], [6e4]])
-    return Pointing(table, to_ecef, np.array([not given]), np.full((1, 3), np.nan)), p
+    return Pointing(table, to_ecef, np.array([not given])), p
 
 
 def test_a_rotation_and_its_left_jacobian_agree(finite_difference: Callable[..., np.ndarray]) -> None:
