@@ -46,26 +46,20 @@ def bad_share(seed: int) -> float:
 
 def judge(rows: list[Row]) -> tuple[Check, ...]:
     """Return the checks."""
-    checks: list[Check] = []
     tried = [row for row in rows if row["status"] != "NOT_TRIED"]
-    for label, low, high in (("multi-pass", 2, 99), ("single-pass", 0, 1)):
-        cases = [row for row in tried if low <= row["good_passes"] <= high]
-        wrong = sum(row["wrong"] for row in cases)
-        solved = sum(row["solved"] for row in cases)
-        n = max(len(cases), 1)
-        if label == "multi-pass":
-            checks += [
-                at_least("multi-pass cases", len(cases), 200),
-                at_most("multi-pass: wrong", wrong, 0, interval=wilson_interval(wrong, n)),
-                at_least("multi-pass: solved", solved / n, 0.97, interval=wilson_interval(solved, n)),
-            ]
-            checks += [_by_share(cases, share) for share in BAD_SHARES]
-        else:
-            checks += [
-                at_least("single-pass cases", len(cases), 300),
-                at_most("single-pass: wrong", wrong / n, 0.01, interval=wilson_interval(wrong, n)),
-            ]
-    return tuple(checks)
+    multi = [row for row in tried if row["good_passes"] >= 2]
+    single = [row for row in tried if row["good_passes"] < 2]
+    wrong, solved = sum(row["wrong"] for row in multi), sum(row["solved"] for row in multi)
+    n = max(len(multi), 1)
+    wrong_single, m = sum(row["wrong"] for row in single), max(len(single), 1)
+    return (
+        at_least("multi-pass cases", len(multi), 200),
+        at_most("multi-pass: wrong", wrong, 0, interval=wilson_interval(wrong, n)),
+        at_least("multi-pass: solved", solved / n, 0.97, interval=wilson_interval(solved, n)),
+        *(_by_share(multi, share) for share in BAD_SHARES),
+        at_least("single-pass cases", len(single), 300),
+        at_most("single-pass: wrong", wrong_single / m, 0.01, interval=wilson_interval(wrong_single, m)),
+    )
 
 
 def _by_share(cases: list[Row], share: float) -> Check:

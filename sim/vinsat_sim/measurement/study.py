@@ -10,7 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +77,7 @@ class Study:
         rows = self.stored()
         if scale == "full":
             missing = [task for task in self.tasks if task not in rows]
+            self._keep_only(list(rows.values()))
             with self.path.open("a", encoding="utf-8") as file:
                 for task, row in self._solved(missing):
                     rows[task] = row
@@ -90,7 +91,13 @@ class Study:
             *(self._compared(task, row, rows.get(task)) for task, row in again.items()),
         )
 
-    def _solved(self, tasks: list[Task]):  # type: ignore[no-untyped-def]
+    def _keep_only(self, rows: list[Row]) -> None:
+        """Write the rows that count, so that nothing is appended to a torn line."""
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        temporary.replace(self.path)
+
+    def _solved(self, tasks: list[Task]) -> Iterator[tuple[Task, Row]]:
         """Yield (task, row) of every task, in any order."""
         about = {"recipe": self.digest()}
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the pool's processes are the parallelism
