@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from flightsw.astro.propagate import Forces
 from flightsw.camera.model import Camera
+from flightsw.estimate.chain import GyroNoise
 from flightsw.estimate.final_fit import FinalFit, fit_all
 from flightsw.estimate.growth import chunk_of_frames
+from flightsw.estimate.gyro import integrated
 from flightsw.estimate.initial import find_orbit, grow
 from flightsw.estimate.local_orbits import Orbit
-from flightsw.estimate.observations import AttitudeTable, Observations
-from flightsw.estimate.orbit_fit import DRAG, DRIFT, FOCAL, OFFSET, SIZE, STATE, Belief, FitSetup
+from flightsw.estimate.observations import AttitudeTable, GyroTable, Observations
+from flightsw.estimate.orbit_fit import DRAG, DRIFT, FOCAL, LATE, OFFSET, SIZE, STATE, Belief, FitSetup
+from flightsw.estimate.own_attitude import with_own_attitudes
 from flightsw.estimate.rivals import rival_support
 from flightsw.estimate.sightings import Sightings, prepare_sightings
 from flightsw.estimate.solution import Solution, SolverStatistics, Status
@@ -39,9 +42,14 @@ class EstimatorOptions:
     pointing_sigma : prior of the constant pointing offset per axis, rad, where the
     attitude is not given; slow_pointing_sigma, slow_pointing_s : of the pointing error
     that varies besides, a Gauss-Markov process per axis (rad, correlation time; 0 s frees
-    every frame); focal_sigma, clock_drift_sigma : priors of the focal length's relative
-    error and of the clock's drift, s/s (0: not estimated); pass_bias_fraction : sigma of
-    a bias of the detector common to a pass, as a fraction of its noise.
+    every frame); gyro : what a gyro is good for, a coarse MEMS one by default;
+    free_tilt_sigma : > 0 where the attitude is unknown, nadir but for so much tilt, rad,
+    and turned about the nadir by any angle; focal_sigma, clock_drift_sigma : priors of the
+    focal length's relative error and of the clock's drift, s/s (0: not estimated);
+    clock_offset_sigma : of a constant error of the clock, s: estimated where all attitude
+    is given, which is inertial and tells it, else only considered, see `clock`;
+    pass_bias_fraction : sigma of a bias of the detector common to a pass, as a fraction of
+    its noise.
     """
 
     forces: Forces = field(default_factory=Forces)
@@ -49,8 +57,11 @@ class EstimatorOptions:
     pointing_sigma: float = float(np.radians(0.5))
     slow_pointing_sigma: float = 0.0
     slow_pointing_s: float = 1000.0
+    gyro: GyroNoise = GyroNoise(white=5e-3, bias=0.087, walk=5e-4)
+    free_tilt_sigma: float = 0.0
     focal_sigma: float = 0.0
     clock_drift_sigma: float = 0.0
+    clock_offset_sigma: float = 0.0
     pass_bias_fraction: float = 0.2
 
 
@@ -59,22 +70,28 @@ def estimate_orbit(
     camera: Camera,
     *,
     attitude: AttitudeTable | None = None,
+    gyro: GyroTable | None = None,
     prior: Solution | None = None,
     options: EstimatorOptions = EstimatorOptions(),
 ) -> Solution:
     """Return the orbit that the observations determine, or why they do not.
 
     attitude : cam_from_eci; frames without a row are taken as nadir pointing with a
-    constant offset. prior : an earlier solution, to start from and weigh in. Never raises
-    for bad geometry or bad detections: see `Solution.status`.
+    constant offset. gyro : used where nadir pointing varies. prior : an earlier solution,
+    to start from and weigh in. Never raises for bad geometry or bad detections: see
+    `Solution.status`.
     """
     sightings = prepare_sightings(observations, camera, attitude)
+    if gyro is not None:
+        angle, run = integrated(gyro, sightings.epoch, sightings.t_s)
+        sightings = replace(sightings, gyro_angle=angle, gyro_run=run)
     nothing = Solution(
         status=Status.NO_LANDMARKS if len(observations) == 0 else Status.TOO_FEW_LANDMARKS,
         epoch=observations.epoch,
         used=np.zeros(len(observations), dtype=bool),
-        attitude_mode=_attitude_mode(sightings, attitude),
+        attitude_mode=_attitude_mode(sightings, attitude, options),
         forces=options.forces,
+        clock_offset_sigma=options.clock_offset_sigma,
     )
     if len(sightings) < LEAST_DETECTIONS:
         return nothing
@@ -88,9 +105,13 @@ def _estimate(
     nothing: Solution, sightings: Sightings, prior: Solution | None, options: EstimatorOptions
 ) -> Solution:
     """Search, fit and judge; `nothing` is the answer without a state."""
+    rng = np.random.default_rng(RANDOM_SEED)
+    if options.free_tilt_sigma > 0.0:
+        sightings = with_own_attitudes(sightings, options.free_tilt_sigma, rng)
+        if len(sightings) < LEAST_DETECTIONS:
+            return replace(nothing, status=Status.TOO_FEW_LANDMARKS)
     setup = _setup(sightings, options)
     belief = _prior_belief(prior, sightings)
-    rng = np.random.default_rng(RANDOM_SEED)
     wide = sightings.with_attitude_noise(options.slow_pointing_sigma)
     part = thinned(wide, rng)
     orbit = _search(part, setup, belief, rng)
@@ -104,8 +125,10 @@ def _estimate(
     return _solution(nothing, sightings, final, rivals, prior)
 
 
-def _attitude_mode(sightings: Sightings, attitude: AttitudeTable | None) -> str:
+def _attitude_mode(sightings: Sightings, attitude: AttitudeTable | None, options: EstimatorOptions) -> str:
     nadir = sightings.pointing.is_nadir
+    if options.free_tilt_sigma > 0.0 and nadir.any():
+        return "free"
     if nadir.all():
         return "nadir" if attitude is None or len(nadir) else "given"
     return "mixed" if nadir.any() else "given"
@@ -118,18 +141,22 @@ def _setup(sightings: Sightings, options: EstimatorOptions) -> FitSetup:
     information[6, 6] = options.drag_sigma**-2
     pointing = options.pointing_sigma
     if not sightings.pointing.is_nadir.any():
-        pointing = float(np.max(sightings.attitude_sigma, initial=0.0))
+        # A given attitude may be off as a whole; frames that tell their own are so each by itself.
+        pointing = float(np.max(sightings.attitude_sigma * ~sightings.tells_itself, initial=0.0))
     if pointing > 0.0:
         free = np.concatenate([free, OFFSET])
         information[OFFSET, OFFSET] = pointing**-2
-    for index, sigma in ((FOCAL, options.focal_sigma), (DRIFT, options.clock_drift_sigma)):
+    inertial = not (sightings.pointing.is_nadir | sightings.tells_itself).any()
+    late = options.clock_offset_sigma if inertial else 0.0
+    for index, sigma in ((FOCAL, options.focal_sigma), (DRIFT, options.clock_drift_sigma), (LATE, late)):
         if sigma > 0.0:
             free = np.concatenate([free, index])
             information[index, index] = sigma**-2
     mean = np.zeros(SIZE)
     mean[6] = 1.0
     slow = options.slow_pointing_sigma if sightings.pointing.is_nadir.any() else 0.0
-    return FitSetup(options.forces, free, mean, information, slow, options.slow_pointing_s)
+    gyro = options.gyro if sightings.gyro_angle is not None and slow > 0.0 else None
+    return FitSetup(options.forces, free, mean, information, slow, options.slow_pointing_s, gyro)
 
 
 def _prior_belief(prior: Solution | None, sightings: Sightings) -> Belief | None:
@@ -198,6 +225,7 @@ def _solution(
         pointing_offset_rad=fit.x[OFFSET],
         focal_error=float(fit.x[10]),
         clock_drift=float(fit.x[11]),
+        clock_offset=float(fit.x[12]),
         sigma_px=sigma_px,
         first_used_s=float(frames[0]) - fit.t_s,
         last_used_s=float(frames[-1]) - fit.t_s,

@@ -5,7 +5,9 @@ prior is a stationary Gauss-Markov process per axis,
     delta_{f+1} = phi_f delta_f + w_f,   phi_f = exp(-(t_{f+1} - t_f) / tau),
     var(delta_f) = sigma_f^2,            var(w_f / sigma_{f+1}) = 1 - phi_f^2,
 whose information is block-tridiagonal: tau = 0 frees every frame, tau = infinity makes
-one error for all. With the shared unknowns z the normal equations are an arrow,
+one error for all. A gyro tells how much the error changed between two frames, but for its
+bias, which becomes a part of the chain and walks with it. With the shared unknowns z the
+normal equations are an arrow,
     [ H   B' ] [dz    ]     [g]
     [ B   T  ] [ddelta] = - [h],       T block-tridiagonal,
 solved by a banded Cholesky factor of T and the Schur complement H - B' T^-1 B.
@@ -18,45 +20,116 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 LEAST_SIGMA = 1e-7  # rad, 0.02 arcsec: a frame whose attitude counts as exact
-BAND = 6  # of T below and on the diagonal: two blocks of three
+
+
+@dataclass(frozen=True, slots=True)
+class GyroNoise:
+    """Of a gyro, per axis: white, rad/sqrt(s); bias, of the first bias, rad/s; walk, rad/s/sqrt(s)."""
+
+    white: float
+    bias: float
+    walk: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """How the pointing error changed from frame to frame by the gyro, F - 1 of them.
+
+    turned (F - 1, 3) rad, NaN where no gyro tells; carry (F - 1, 3, 3) : how the body turned.
+    """
+
+    turned: Array
+    carry: Array
 
 
 @dataclass(frozen=True, slots=True)
 class ChainPrior:
-    """Information of the chain: diagonal (F,) and next (F - 1,), the same for each axis, 1/rad^2."""
+    """What is known of the chain before the detections, 1/2 d' L d - d' pull of d (F, m).
+
+    L is block-tridiagonal: diagonal (F, m, m), and below it next (F - 1, m, m), the block
+    of frame f + 1 by frame f; pull (F, m). The first three of a frame's m numbers are its
+    pointing error in rad, the next three, where a gyro is used, its bias in rad/s.
+    """
 
     diagonal: Array
     next: Array
+    pull: Array
+
+    @property
+    def size(self) -> int:
+        """Return how many numbers a frame has: 3, or 6 with a gyro."""
+        return int(self.diagonal.shape[1])
 
     @classmethod
-    def gauss_markov(cls, t_s: Array, sigma: Array, tau_s: float) -> "ChainPrior":
-        """Return the prior of F frames at ascending t_s (F,), sigma (F,) rad, tau_s >= 0."""
+    def gauss_markov(cls, t_s: Array, sigma: Array, tau_s: float, memory: BoolArray) -> "ChainPrior":
+        """Return the prior of F frames at ascending t_s (F,), sigma (F,) rad, tau_s >= 0.
+
+        memory (F,) : which frames belong to the process; the others err each by itself.
+        """
         sigma = np.maximum(sigma, LEAST_SIGMA)
-        step = np.diff(t_s) / tau_s if tau_s > 0.0 else np.full(len(t_s) - 1, np.inf)
+        free = np.full(len(t_s) - 1, np.inf)
+        step = np.where(memory[1:] & memory[:-1], np.diff(t_s) / tau_s, free) if tau_s > 0.0 else free
         kept = np.exp(-step)
         fresh = -np.expm1(-2.0 * step)
         diagonal = np.ones(len(t_s))
         diagonal[1:] = 1.0 / fresh
         diagonal[:-1] += kept**2 / fresh
-        return cls(diagonal / sigma**2, -kept / fresh / (sigma[1:] * sigma[:-1]))
+        beside = -kept / fresh / (sigma[1:] * sigma[:-1])
+        return cls(
+            (diagonal / sigma**2)[:, None, None] * np.eye(3),
+            beside[:, None, None] * np.eye(3),
+            np.zeros((len(t_s), 3)),
+        )
+
+    def with_gyro(self, t_s: Array, turns: Turns, noise: GyroNoise) -> "ChainPrior":
+        """Return the prior of pointing error and gyro bias, the measured turns weighed in.
+
+        A turn says delta_{f+1} = C delta_f + turned + dt bias_f, C = `carry`, with white
+        noise of noise.white^2 dt; the bias walks from frame to frame.
+        """
+        frames, both = len(t_s), np.zeros((len(t_s), 6))
+        diagonal, beside = np.zeros((frames, 6, 6)), np.zeros((frames - 1, 6, 6))
+        diagonal[:, :3, :3], beside[:, :3, :3], both[:, :3] = self.diagonal, self.next, self.pull
+        step = np.diff(t_s)
+        walk = np.eye(3) / (np.maximum(noise.walk, 1e-9) ** 2 * step)[:, None, None]
+        diagonal[0, 3:, 3:] += np.eye(3) / noise.bias**2
+        diagonal[1:, 3:, 3:] += walk
+        diagonal[:-1, 3:, 3:] += walk
+        beside[:, 3:, 3:] -= walk
+        measured = np.flatnonzero(np.isfinite(turns.turned).all(axis=1))
+        before = np.concatenate([-turns.carry[measured], -step[measured, None, None] * np.eye(3)], axis=2)
+        after = np.concatenate([np.eye(3), np.zeros((3, 3))], axis=1)
+        information = 1.0 / (noise.white**2 * step[measured])
+        weighted = before * information[:, None, None]
+        diagonal[measured] += np.swapaxes(before, 1, 2) @ weighted
+        diagonal[measured + 1] += information[:, None, None] * (after.T @ after)
+        beside[measured] += after.T @ weighted
+        turned = turns.turned[measured]
+        both[measured] += np.einsum("fij,fi->fj", weighted, turned)
+        both[measured + 1] += information[:, None] * (turned @ after)
+        return ChainPrior(diagonal, beside, both)
 
     def product(self, values: Array) -> Array:
-        """Return L values, both (F, 3, ...); of delta (F, 3) the gradient of 1/2 delta' L delta."""
-        wide = values.reshape(len(values), -1)
-        out = self.diagonal[:, None] * wide
-        out[:-1] += self.next[:, None] * wide[1:]
-        out[1:] += self.next[:, None] * wide[:-1]
-        return out.reshape(values.shape)
+        """Return L values, both (F, m, k)."""
+        out = self.diagonal @ values
+        out[:-1] += np.swapaxes(self.next, 1, 2) @ values[1:]
+        out[1:] += self.next @ values[:-1]
+        return np.asarray(out)
+
+    def gradient(self, own: Array) -> Array:
+        """Return the gradient (F, m) of the prior's cost at own (F, m)."""
+        return np.asarray(self.product(own[:, :, None])[:, :, 0] - self.pull)
 
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
     """Normal equations of shared unknowns and a chain.
 
-    shared (n, n), gradient (n,); border (F, 3, n), chain_gradient (F, 3); blocks
-    (F, 3, 3) on T's diagonal, next (F - 1,) times the unit block beside it.
+    shared (n, n), gradient (n,); border (F, m, n), chain_gradient (F, m); blocks
+    (F, m, m) on T's diagonal, next (F - 1, m, m) below it.
     """
 
     shared: Array
@@ -67,31 +140,32 @@ class Arrow:
     next: Array
 
     def schur(self, damping: float = 0.0) -> tuple[Array, Array, Array, Array]:
-        """Return S (n, n), its gradient (n,), T^-1 B (F, 3, n) and T^-1 h (F, 3).
+        """Return S (n, n), its gradient (n,), T^-1 B (F, m, n) and T^-1 h (F, m).
 
         damping : added as a share of T's diagonal. Raises LinAlgError where T is not
         positive definite, which its prior rules out but for rounding.
         """
         from scipy.linalg import cho_solve_banded, cholesky_banded  # lazily: not every process needs it
 
-        frames, n = len(self.blocks), self.shared.shape[0]
+        (frames, m), n = self.chain_gradient.shape, self.shared.shape[0]
         factor = cholesky_banded(self._banded(damping), lower=True, check_finite=False)
         rhs = np.concatenate([self.border, self.chain_gradient[:, :, None]], axis=2).reshape(
-            3 * frames, n + 1
+            m * frames, n + 1
         )
         solved = cho_solve_banded((factor, True), rhs, check_finite=False)
-        flat = self.border.reshape(3 * frames, n)
+        flat = self.border.reshape(m * frames, n)
         schur = self.shared - flat.T @ solved[:, :n]
         gradient = self.gradient - flat.T @ solved[:, n]
-        return schur, gradient, solved[:, :n].reshape(frames, 3, n), solved[:, n].reshape(frames, 3)
+        return schur, gradient, solved[:, :n].reshape(frames, m, n), solved[:, n].reshape(frames, m)
 
     def _banded(self, damping: float) -> Array:
-        """Return T in LAPACK's lower banded form (6, 3 F): row k holds the k-th subdiagonal."""
-        frames = len(self.blocks)
-        out = np.zeros((BAND, frames, 3))
-        for k in range(3):
-            for axis in range(3 - k):
-                out[k, :, axis] = self.blocks[:, axis + k, axis]
+        """Return T in LAPACK's lower banded form (2 m, m F): row k holds the k-th subdiagonal."""
+        frames, m = self.chain_gradient.shape
+        out = np.zeros((2 * m, frames, m))
+        for column in range(m):
+            for row in range(column, m):
+                out[row - column, :, column] = self.blocks[:, row, column]
+            for row in range(m):
+                out[m + row - column, :-1, column] = self.next[:, row, column]
         out[0] *= 1.0 + damping
-        out[3, :-1] = self.next[:, None]
-        return out.reshape(BAND, 3 * frames)
+        return out.reshape(2 * m, m * frames)

@@ -98,7 +98,6 @@ def robust_covariance(
     clusters: Clusters,
     prior_information: Array,
     pass_variance: float,
-    frame_variance: float,
     unmodelled: Array | float = 0.0,
 ) -> Array:
     """Return the covariance (n, n) of the unknowns.
@@ -113,7 +112,6 @@ def robust_covariance(
     slope = float(np.mean(barron_slope(norms, shape=shape, scale=scale))) * scale**2
     psi = residual * (weights / max(slope, 0.2))[:, None]
     budget = error_budget(psi, clusters, n)
-    budget = ErrorBudget(budget.white, budget.landmark, max(budget.frame, frame_variance))
     rows = jacobian.reshape(-1, n)
     # The estimate weighs data by their measured variance against the prior.
     variance = budget.white + budget.landmark + budget.frame

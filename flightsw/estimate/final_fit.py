@@ -47,7 +47,7 @@ ANYWHERE = np.array([5e6, 5e6, 5e6, 4e3, 4e3, 4e3])  # m, m/s: sigma of a low or
 
 @dataclass(frozen=True, slots=True)
 class FinalFit:
-    """The fit, the detections it used (N,), and the covariance (12, 12) of x at its epoch.
+    """The fit, the detections it used (N,), and the covariance (13, 13) of x at its epoch.
 
     The arrays of `fit.solver` are of the used detections, in their order.
     """
@@ -105,7 +105,7 @@ def _beyond_a_jump(sightings: Sightings, fit: Fit, chosen: BoolArray) -> BoolArr
     The camera turns as its chain allows; frames shifted alike begin and end with a jump.
     """
     out = np.zeros(len(sightings), dtype=bool)
-    if fit.setup.slow_sigma == 0.0:
+    if fit.setup.slow_sigma == 0.0 or not sightings.pointing.is_nadir.all():
         return out
     count = np.bincount(sightings.frame[chosen], minlength=len(sightings.t_s))
     frames = np.flatnonzero(count)
@@ -120,7 +120,7 @@ def _beyond_a_jump(sightings: Sightings, fit: Fit, chosen: BoolArray) -> BoolArr
 def _jumps(t_s: Array, delta: Array, setup: FitSetup) -> Array:
     """Return how many sigma of its prior the pointing turned before each of F frames; 0 for the first."""
     step = np.diff(t_s) / setup.slow_s if setup.slow_s > 0.0 else np.full(len(t_s) - 1, np.inf)
-    turned = np.abs(delta[1:] - np.exp(-step)[:, None] * delta[:-1]).max(axis=1)
+    turned = np.abs(delta[1:, :3] - np.exp(-step)[:, None] * delta[:-1, :3]).max(axis=1)
     return np.append(0.0, turned / (setup.slow_sigma * np.sqrt(-np.expm1(-2.0 * step))))
 
 
@@ -169,7 +169,7 @@ def _fit(
     last: Fit | None,
 ) -> Fit:
     """Fit the used detections from a belief; with a chain, all frames keep their place in it."""
-    if setup.slow_sigma == 0.0:
+    if setup.chain(sightings) is None:
         fit = fit_orbit(sightings.select(used), belief.t_s, belief.x, setup, options)
         return replace(fit, delta=np.zeros((len(sightings.t_s), 3)))
     delta = None if last is None else last.delta
@@ -204,7 +204,7 @@ def with_prior(setup: FitSetup, prior: Belief | None, sightings: Sightings, t_s:
 
 
 def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Array:
-    """Return the covariance (12, 12) of x in SI; zero for what is held."""
+    """Return the covariance (13, 13) of x in SI; zero for what is held."""
     free, solver = fit.setup.free, fit.solver
     unit = UNIT[free]
     pass_of = sightings.pass_index[sightings.frame]
@@ -213,7 +213,6 @@ def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Ar
         landmark=numbered(np.stack([pass_of, sightings.landmark]), axis=1),
         one_pass=numbered(pass_of),
     )
-    pointing_px = sightings.camera.fx_px * sightings.attitude_sigma[sightings.frame]
     part = robust_covariance(
         solver.jacobian,
         solver.residual,
@@ -223,7 +222,6 @@ def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Ar
         clusters=clusters,
         prior_information=solver.information,
         pass_variance=(pass_bias_fraction * solver.sigma) ** 2,
-        frame_variance=float(np.median((pointing_px / sightings.sigma_px) ** 2)),
         unmodelled=_unmodelled(sightings, fit),
     )
     full = np.zeros((SIZE, SIZE))

@@ -63,7 +63,7 @@ def is_accepted(close: BoolArray) -> bool:
 
 
 def line_of_sight_residual(sightings: Sightings, forces: Forces, t_s: float, x: Array) -> tuple[Array, Array]:
-    """Return the miss of each line of sight (N, 2), scaled to px, and its Jacobian (N, 2, 12).
+    """Return the miss of each line of sight (N, 2), scaled to px, and its Jacobian (N, 2, 13).
 
     The landmark's offset across the observed ray, in m, over its distance, times the focal
     length: linear in r where the pixel residual is not, so it may start hundreds of km off.
@@ -115,7 +115,7 @@ def _correct(e: Array, a: Array, y: Array) -> Array:
 
 
 def _root(covariance: Array) -> tuple[Array, IntArray]:
-    """Return L (12, n) with L L' = covariance, and the indices of x that it moves."""
+    """Return L (13, n) with L L' = covariance, and the indices of x that it moves."""
     free = np.flatnonzero(np.diag(covariance) > 0.0)
     part = covariance[np.ix_(free, free)]
     d = np.sqrt(np.diag(part))

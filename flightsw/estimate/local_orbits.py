@@ -4,7 +4,7 @@ Frames are resected one by one, their fixes combined to nearly circular orbits, 
 best few of these fitted robustly, with J2 alone, to the detections of +-200 s.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,7 +92,7 @@ def fix_frames(sightings: Sightings, frames: IntArray, rng: np.random.Generator)
 
 
 def circular_information(state: Array) -> tuple[Array, Array]:
-    """Return mean (12,) and information (12, 12): the speed is about circular, the climb about 0."""
+    """Return mean (13,) and information (13, 13): the speed is about circular, the climb about 0."""
     r, v = state[:3], state[3:]
     up = r / np.linalg.norm(r)
     along = v - up * (up @ v)
@@ -121,7 +121,7 @@ def fit_pass(sightings: Sightings, hypothesis: Hypothesis, setup: FitSetup) -> O
         mean[6:] = setup.prior_mean[6:]
         information = information + setup.prior_information * _beyond_state()
         options = SolverOptions(max_iterations=8, first_iteration=4 if fit is None else 8, tolerance=0.05)
-        local = FitSetup(forces, free, mean, information, setup.slow_sigma, setup.slow_s)
+        local = replace(setup, forces=forces, free=free, prior_mean=mean, prior_information=information)
         fit = fit_orbit(near.select(close), t_s, x, local, options)
         x = fit.x
         misfit = misfit_px(near, forces, t_s, x)
@@ -138,7 +138,7 @@ def fit_pass(sightings: Sightings, hypothesis: Hypothesis, setup: FitSetup) -> O
 
 
 def _beyond_state() -> Array:
-    """Return a mask (12, 12) of the prior that concerns drag and pointing only."""
+    """Return a mask (13, 13) of the prior that concerns drag and pointing only."""
     beyond = np.arange(SIZE) >= 6
     return np.outer(beyond, beyond).astype(np.float64)
 

@@ -68,8 +68,11 @@ class Problem:
             seen = Linearised(*(None if p is None else _without(p, bad) for p in parts))  # type: ignore[arg-type]
         pull = self.information @ (z - self.mean)
         cost = 0.5 * float((z - self.mean) @ pull)
-        chain_pull = np.zeros_like(delta) if self.chain is None else self.chain.product(delta)
-        return Point(z, delta, seen, norms, pull, chain_pull, cost + 0.5 * float(np.sum(delta * chain_pull)))
+        chain_pull = np.zeros_like(delta)
+        if self.chain is not None:
+            chain_pull = self.chain.gradient(delta)
+            cost += 0.5 * float(np.sum(delta * (chain_pull - self.chain.pull)))
+        return Point(z, delta, seen, norms, pull, chain_pull, cost)
 
     def normal_equations(self, point: Point, weights: Array, sigma: float) -> Arrow:
         """Return the normal equations at a point."""
@@ -80,16 +83,19 @@ class Problem:
         gradient = weighted.T @ residual.reshape(-1) + point.pull
         frames, own = len(point.delta), point.seen.by_chain
         if self.chain is None or own is None:
-            nothing = np.zeros((0, 3))
-            return Arrow(
-                shared, gradient, np.zeros((0, 3, len(shared))), nothing, np.zeros((0, 3, 3)), nothing
-            )
+            nothing = np.zeros((0, 3, 3))
+            border = np.zeros((0, 3, len(shared)))
+            return Arrow(shared, gradient, border, np.zeros((0, 3)), nothing, nothing)
         scaled = own * (weights / sigma**2)[:, None, None]
         parts = np.concatenate([own, jacobian, residual[:, :, None]], axis=2)
         sums = _sum_by(np.swapaxes(scaled, 1, 2) @ parts, self.frame, frames)
-        blocks = sums[:, :, :3] + self.chain.diagonal[:, None, None] * np.eye(3)
-        chain_gradient = sums[:, :, -1] + point.chain_pull
-        return Arrow(shared, gradient, sums[:, :, 3:-1], chain_gradient, blocks, self.chain.next)
+        # The detections speak of the pointing error, the first three; what is beside it is the prior's.
+        blocks, chain_gradient = self.chain.diagonal.copy(), point.chain_pull.copy()
+        border = np.zeros((frames, self.chain.size, len(shared)))
+        blocks[:, :3, :3] += sums[:, :, :3]
+        border[:, :3] = sums[:, :, 3:-1]
+        chain_gradient[:, :3] += sums[:, :, -1]
+        return Arrow(shared, gradient, border, chain_gradient, blocks, self.chain.next)
 
 
 def _without(values: Array, bad: NDArray[np.bool_]) -> Array:

@@ -34,7 +34,10 @@ class Sightings:
     sigma_px (N,) whitening, per axis; late_s (N,) exposure after the frame's time, None
     for a global shutter; landmark (N,) integer code of the landmark;
     row (N,) index into the observations they come from; pass_index (F,) from 0;
-    attitude_sigma (F,) rad, what a given attitude is good for (0 where not stated).
+    attitude_sigma (F,) rad, what the frame's attitude is good for (0 where not stated, and
+    in nadir frames); own_sigma (F,) rad, prior of the frame's pointing error: the same,
+    but for frames that tell their attitude themselves, see `own_attitude`; gyro_angle (F, 3)
+    rad and gyro_run (F,) as `gyro.integrated` gives them, None without a gyro.
     """
 
     epoch: Epoch
@@ -43,6 +46,7 @@ class Sightings:
     pointing: Pointing
     pass_index: IntArray
     attitude_sigma: Array
+    own_sigma: Array
     frame: IntArray
     p_eci: Array
     uv_px: Array
@@ -50,11 +54,18 @@ class Sightings:
     landmark: IntArray
     row: IntArray
     late_s: Array | None = None
+    gyro_angle: Array | None = None
+    gyro_run: IntArray | None = None
 
     @property
     def pixel_unit(self) -> float:
         """Return how many of this camera's pixels make one of the reference camera."""
         return self.camera.fx_px / REFERENCE_FOCAL_PX
+
+    @property
+    def tells_itself(self) -> BoolArray:
+        """Return which frames (F,) gave their attitude themselves, see `own_attitude`."""
+        return np.asarray(~self.pointing.is_nadir & (self.own_sigma != self.attitude_sigma))
 
     def __len__(self) -> int:
         """Return the number of detections N."""
@@ -69,6 +80,7 @@ class Sightings:
             pointing=self.pointing.subset(frames),
             pass_index=self.pass_index[frames],
             attitude_sigma=self.attitude_sigma[frames],
+            own_sigma=self.own_sigma[frames],
             frame=frame.astype(np.intp).reshape(-1),
             p_eci=self.p_eci[keep],
             uv_px=self.uv_px[keep],
@@ -76,11 +88,13 @@ class Sightings:
             landmark=self.landmark[keep],
             row=self.row[keep],
             late_s=None if self.late_s is None else self.late_s[keep],
+            gyro_angle=None if self.gyro_angle is None else self.gyro_angle[frames],
+            gyro_run=None if self.gyro_run is None else self.gyro_run[frames],
         )
 
     def with_attitude_noise(self, sigma: float) -> "Sightings":
-        """Return the same with pixels widened by pointing noise (rad) in frames without an attitude."""
-        extra = np.where(self.pointing.is_nadir, self.camera.fx_px * sigma, 0.0)
+        """Return the same with pixels widened by pointing noise: `sigma`, rad, in nadir frames."""
+        extra = self.camera.fx_px * np.where(self.pointing.is_nadir, sigma, self.attitude_sigma)
         return replace(self, sigma_px=np.hypot(self.sigma_px, extra[self.frame]))
 
 
@@ -131,10 +145,11 @@ def prepare_sightings(
         pointing=Pointing(given, to_ecef, is_nadir, rate),
         pass_index=split_by_gap(t_s, PASS_GAP),
         attitude_sigma=attitude_sigma,
+        own_sigma=attitude_sigma,
         frame=frame,
         p_eci=p_eci,
         uv_px=uv[rows],
-        sigma_px=np.hypot(np.maximum(sigma, LEAST_SIGMA_PX * unit), camera.fx_px * attitude_sigma[frame]),
+        sigma_px=np.maximum(sigma, LEAST_SIGMA_PX * unit),
         landmark=numbered(observations.landmark_id[rows]),
         row=rows,
         late_s=late_s,

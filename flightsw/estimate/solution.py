@@ -74,13 +74,14 @@ class SolverStatistics:
 class Solution:
     """An orbit at `epoch`, or none (`r_eci` is None) with the reason in `status`.
 
-    r_eci, v_eci (3,) : m, m/s; covariance_full (12, 12) : of [r, v, drag scale, pointing
-    offset, focal error, clock drift], SI, zero where not estimated; drag_scale : factor on
+    r_eci, v_eci (3,) : m, m/s; covariance_full (13, 13) : of [r, v, drag scale, pointing
+    offset, focal error, clock drift, clock offset], SI, zero where not estimated; drag_scale : factor on
     the drag model; pointing_offset_rad (3,) : rotation vector in body axes; focal_error :
     the true focal length over the camera's, less 1; clock_drift : seconds that pass in a
-    second of the labels, less 1; sigma_px : measured noise of
+    second of the labels, less 1; clock_offset : s, by how much the labels are late;
+    clock_offset_sigma : what was said of it beforehand, 0 for an exact clock; sigma_px : measured noise of
     a detection per axis; used (N,) : which observations the orbit rests on;
-    attitude_mode : "given", "nadir", or "mixed"; first_used_s, last_used_s : past `epoch`;
+    attitude_mode : "given", "nadir", "mixed" or "free"; first_used_s, last_used_s : past `epoch`;
     forces : the model the state belongs to.
     """
 
@@ -96,6 +97,8 @@ class Solution:
     pointing_offset_rad: Array | None = None
     focal_error: float = 0.0
     clock_drift: float = 0.0
+    clock_offset: float = 0.0
+    clock_offset_sigma: float = 0.0
     sigma_px: float = float("nan")
     first_used_s: float = 0.0
     last_used_s: float = 0.0
@@ -125,11 +128,11 @@ class Solution:
         return np.asarray(np.sqrt(np.diag(self.covariance_full)[7:10]))
 
     def parameters(self) -> Array:
-        """Return all that is estimated (12,), as `covariance_full` orders it. Raises ValueError without."""
+        """Return all that is estimated (13,), as `covariance_full` orders it. Raises ValueError without."""
         if self.r_eci is None or self.v_eci is None:
             raise ValueError(f"there is no state: {self.status.value}")
         offset = np.zeros(3) if self.pointing_offset_rad is None else self.pointing_offset_rad
-        rest = [[self.drag_scale], offset, [self.focal_error, self.clock_drift]]
+        rest = [[self.drag_scale], offset, [self.focal_error, self.clock_drift, self.clock_offset]]
         return np.concatenate([self.r_eci, self.v_eci, *rest])
 
     @property

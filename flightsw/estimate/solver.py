@@ -208,7 +208,7 @@ def _result(
     hessian, information, jacobian = arrow.shared, problem.information, here.seen.jacobian
     if problem.chain is not None and here.seen.by_chain is not None:
         hessian, _, by_shared, _ = arrow.schur()
-        jacobian = jacobian - here.seen.by_chain @ by_shared[problem.frame]
+        jacobian = jacobian - here.seen.by_chain @ by_shared[problem.frame, :3]
         own = problem.chain.product(by_shared)
         information = information + np.einsum("fik,fil->kl", by_shared, own)
     return SolverResult(

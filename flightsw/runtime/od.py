@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from flightsw.runtime.tables import MAX_SPAN_DAYS, read_attitude, read_gyro, rea
 
 DAY_S = 86_400.0  # s
 MAX_PRIOR_DAYS = 10.0  # an older prior is off by more than the search can find anew
-GYRO_NOTE = "the gyro file was read and checked; this version does not use rates in the estimate"
+GYRO_NOTE = (
+    "the gyro is not used: it helps where nadir pointing varies, slow_pointing_sigma_deg in --estimator"
+)
 
 PRIOR_NOTE = "the prior contradicts the observations and was left out"
 
@@ -110,26 +113,35 @@ def determine(
     observations (`check_span`).
     """
     notes = _notes(knowledge)
-    attitude, prior, options = knowledge.attitude, knowledge.prior, knowledge.options
+    prior = knowledge.prior
+    estimate = partial(
+        estimate_orbit,
+        observations,
+        camera,
+        attitude=knowledge.attitude,
+        gyro=knowledge.gyro,
+        options=knowledge.options,
+    )
     if len(observations):
         check_span(knowledge, observations.epoch, observations.epoch + float(observations.t_s[-1]))
     if prior is None or len(observations) == 0:
-        return estimate_orbit(observations, camera, attitude=attitude, options=options), notes
+        return estimate(), notes
     if _reaches(prior, observations):
-        solution = estimate_orbit(observations, camera, attitude=attitude, prior=prior, options=options)
+        solution = estimate(prior=prior)
         if solution.status.is_determined:
             return solution, notes
-        alone = estimate_orbit(observations, camera, attitude=attitude, options=options)
+        alone = estimate()
         if solution.has_state and not alone.status.is_determined:
             return solution, notes
     else:
-        alone = estimate_orbit(observations, camera, attitude=attitude, options=options)
+        alone = estimate()
     return alone, (*notes, PRIOR_NOTE)
 
 
 def _notes(knowledge: Knowledge) -> tuple[str, ...]:
     """Return sentences on what was given and is not used."""
-    return () if knowledge.gyro is None else (GYRO_NOTE,)
+    unused = knowledge.gyro is not None and knowledge.options.slow_pointing_sigma == 0.0
+    return (GYRO_NOTE,) if unused else ()
 
 
 def _reaches(prior: Solution, observations: Observations) -> bool:

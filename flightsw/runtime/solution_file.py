@@ -18,6 +18,7 @@ from flightsw.astro.forces import Forces
 from flightsw.astro.time import Epoch
 from flightsw.errors import InputError
 from flightsw.estimate.batch import EstimatorOptions
+from flightsw.estimate.clock import clock_offset_sigma, clock_treatment, covariance_at_true_time
 from flightsw.estimate.solution import PassStatistics, Solution, SolverStatistics, Status
 from flightsw.files import MB, read_text
 from flightsw.runtime.csv_cells import parse_time, show
@@ -27,7 +28,7 @@ Array = NDArray[np.float64]
 FORMAT = "vinsat-solution-1"
 PARAMETERS = (
     "x_m", "y_m", "z_m", "vx_m_s", "vy_m_s", "vz_m_s", "drag_scale",
-    "pointing_x_rad", "pointing_y_rad", "pointing_z_rad", "focal_error", "clock_drift",
+    "pointing_x_rad", "pointing_y_rad", "pointing_z_rad", "focal_error", "clock_drift", "clock_offset_s",
 )  # fmt: skip
 MAX_BYTES = 4 * MB
 LEAST_RADIUS, MOST_RADIUS = 6.4e6, 9.0e6  # m, of a prior's orbit
@@ -61,6 +62,7 @@ def solution_json(solution: Solution, *, inputs: dict[str, Any], notes: tuple[st
         "attitude": _attitude(s),
         "focal_error": _number(s.focal_error),
         "clock_drift": _number(s.clock_drift),
+        "clock_offset": _clock_offset(s),
         "parameters": list(PARAMETERS),
         "covariance_of_parameters": _list(s.covariance_full),
         "observations_used": used,
@@ -102,6 +104,17 @@ def _sigma_at_last(s: Solution) -> float:
         return math.nan
     covariance = s.predict(np.array([s.last_used_s]))[1][0]
     return math.sqrt(max(float(np.trace(covariance[:3, :3])), 0.0))
+
+
+def _clock_offset(s: Solution) -> dict[str, Any]:
+    """Return what is known of the clock's offset, and the covariance at true time it leaves."""
+    at_true_time = covariance_at_true_time(s)
+    return {
+        "treatment": clock_treatment(s).value,
+        "offset_s": _number(s.clock_offset),
+        "sigma_s": _number(clock_offset_sigma(s)),
+        "covariance_at_true_time": _list(at_true_time),
+    }
 
 
 def _attitude(s: Solution) -> dict[str, Any]:
@@ -196,7 +209,7 @@ def _solution(data: Any) -> Solution:
         status=Status[name],
         epoch=epoch,
         used=np.zeros(0, dtype=np.bool_),
-        attitude_mode=mode if mode in ("given", "nadir", "mixed") else "nadir",
+        attitude_mode=mode if mode in ("given", "nadir", "mixed", "free") else "nadir",
         forces=Forces(),
         r_eci=r,
         v_eci=v,
@@ -236,7 +249,7 @@ def _moment(data: dict[str, Any], key: str, epoch: Epoch) -> float:
 
 
 def _covariance(data: dict[str, Any]) -> Array:
-    """Return the covariance (12, 12): the full one, else the 6 x 6.
+    """Return the covariance (13, 13): the full one, else the 6 x 6.
 
     Drag and pointing that were not estimated have variance 0 in the file; they get the
     estimator's own prior.
@@ -259,7 +272,7 @@ def _covariance(data: dict[str, Any]) -> Array:
     if not np.linalg.eigvalsh(correlation).min() > -SYMMETRY:
         raise InputError("is not a covariance (an eigenvalue is negative)", field=key, fix=_FIX)
     options = EstimatorOptions()
-    unknown = np.square([options.drag_sigma, *(3 * [options.pointing_sigma]), 0.0, 0.0])
+    unknown = np.square([options.drag_sigma, *(3 * [options.pointing_sigma]), 0.0, 0.0, 0.0])
     beyond = np.arange(6, size)
     covariance[beyond, beyond] = np.where(variance[6:] > 0.0, variance[6:], unknown)
     return covariance

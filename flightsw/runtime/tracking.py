@@ -20,10 +20,10 @@ from flightsw.astro.gravity import GM_EARTH
 from flightsw.astro.rotation import OMEGA_EARTH, ecef_from_eci
 from flightsw.astro.time import Epoch
 from flightsw.camera.model import Camera
+from flightsw.camera.pose_fit import Pose, rotation_from_vector
 from flightsw.estimate.observations import AttitudeTable
 from flightsw.estimate.residuals import Pointing, camera_attitude
 from flightsw.estimate.solution import Solution
-from flightsw.vision.fit import Pose, rotation_from_vector
 from flightsw.vision.track import Expectation, middle_of
 
 Array = NDArray[np.float64]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla
+from flightsw.camera.pose_fit import Fit, Pose, Prior
 from flightsw.vision.blocks import BLOCK, place_blocks
 from flightsw.vision.check import View, view_of
-from flightsw.vision.fit import Fit, Pose, Prior
 from flightsw.vision.maps import MapGrid, ReferenceMap
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.camera.model import Camera
+from flightsw.camera.pose_fit import Pose
 from flightsw.camera.project import observe
 from flightsw.vision.align import Alignment
-from flightsw.vision.fit import Pose
 from flightsw.vision.landmarks import Candidates
 from flightsw.vision.models import RegionModels
 from flightsw.vision.preprocess import MODEL_CAMERA, user_px_from_model

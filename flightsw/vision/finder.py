@@ -2,7 +2,7 @@
 
 The classifier names regions. In each, matching searches the whole map
 (`flightsw.vision.match`) and, where it finds nothing, the region's detector proposes what
-its landmarks agree on (`flightsw.vision.pose`). Every proposal is drawn tight and judged
+its landmarks agree on (`flightsw.camera.pose_gate`). Every proposal is drawn tight and judged
 alike (`flightsw.vision.settle`); a frame ends at the first that is accepted. Places that
 the classifier does not know are tried after the regions. Observations are the map's own
 patches, and the landmarks of every detector already run that agree with the pose.
@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.camera.model import Camera
+from flightsw.camera.pose_fit import Pose
+from flightsw.camera.pose_gate import GateOptions, propose_poses
 from flightsw.errors import InputError
 from flightsw.vision.check import DenseScore
 from flightsw.vision.cloud import Refusal, quick_refusal
 from flightsw.vision.detections import Detections, detections_of
-from flightsw.vision.fit import Pose
 from flightsw.vision.landmarks import Candidates, detect
 from flightsw.vision.match import FrameSearch, match_place
 from flightsw.vision.match_blocks import improve
 from flightsw.vision.models import Models, RegionModels
-from flightsw.vision.pose import GateOptions, propose_poses
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, decode_model_frame
 from flightsw.vision.regions import classify, likely_regions
 from flightsw.vision.settle import Verdict, mounting_of, settle

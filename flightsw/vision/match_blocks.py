@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.camera.pose_fit import Fit, Pose, Prior
 from flightsw.vision.blocks import BLOCK, BlockShifts, place_blocks
-from flightsw.vision.fit import Fit, Pose, Prior
 from flightsw.vision.maps import ReferenceMap
 from flightsw.vision.match_coarse import STEP, FrameFeatures
 from flightsw.vision.preprocess import MODEL_CAMERA

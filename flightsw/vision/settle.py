@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from flightsw.camera.model import Camera
+from flightsw.camera.pose_fit import Pose, Prior
 from flightsw.vision.align import PIXEL_SIGMA, Alignment, align
 from flightsw.vision.check import DenseScore, score_of
-from flightsw.vision.fit import Pose, Prior
 from flightsw.vision.manifest import Acceptance
 from flightsw.vision.maps import ReferenceMap
 from flightsw.vision.preprocess import ModelFrame

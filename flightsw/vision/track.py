@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ellipsoid_intersection, lla_from_ecef
+from flightsw.camera.pose_fit import Pose, rotation_from_vector
 from flightsw.vision.features import Floats
-from flightsw.vision.fit import Pose, rotation_from_vector
 from flightsw.vision.manifest import Region
 from flightsw.vision.maps import MARGIN_DEG, ReferenceMap
 from flightsw.vision.match_blocks import Support, improve

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, lla_from_ecef
+from flightsw.camera.pose_fit import Pose
 from flightsw.camera.project import ray_from_pixel
 from flightsw.vision.features import Floats
-from flightsw.vision.fit import Pose
 from flightsw.vision.maps import FEATURE_STEP, MapGrid, ReferenceMap
 from flightsw.vision.match_coarse import STEP
 from flightsw.vision.preprocess import MODEL_CAMERA

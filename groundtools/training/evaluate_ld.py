@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.camera.pose_gate import propose_poses
 from flightsw.vision.catalog import Catalog
 from flightsw.vision.landmarks import Candidates, decode
-from flightsw.vision.pose import propose_poses
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, ld_input
 from groundtools.landmarks.regions import Region
 from groundtools.training.ld_samples import EDGE_PX

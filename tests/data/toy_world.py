@@ -13,11 +13,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, geodetic_up, lla_from_ecef
+from flightsw.camera.pose_fit import Pose, rotation_from_vector
 from flightsw.camera.project import observe, ray_from_pixel
 from flightsw.vision import manifest as mf
 from flightsw.vision.catalog import Catalog, write_catalog
 from flightsw.vision.features import merge_sources
-from flightsw.vision.fit import Pose, rotation_from_vector
 from flightsw.vision.landmarks import HEAT_SHAPE
 from flightsw.vision.maps import LAND_FULL, ReferenceMap, grid_of_region, quantise, write_map
 from flightsw.vision.preprocess import LD_SHAPE, MODEL_CAMERA, RC_SHAPE

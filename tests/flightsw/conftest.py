@@ -1,8 +1,10 @@
-"""The small case with a known answer, as files: made and solved once for all tests here."""
+"""What several parts of the flight program are tested on: a small case with a known answer, a toy planet."""
 
+import runpy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +13,14 @@ from flightsw.estimate.solution import Solution
 from flightsw.runtime.known_case import KnownCase, known_case
 from flightsw.runtime.od import Knowledge, determine
 from flightsw.runtime.tables import rows_of, write_observations
+
+TOY_WORLD = Path(__file__).parents[1] / "data" / "toy_world.py"
+
+
+@pytest.fixture(scope="session")
+def toy() -> SimpleNamespace:
+    """Return the names of tests/data/toy_world.py."""
+    return SimpleNamespace(**runpy.run_path(str(TOY_WORLD)))
 
 
 @dataclass(frozen=True)

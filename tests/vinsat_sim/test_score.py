@@ -32,7 +32,7 @@ def solution(*, off_m: float, sigma_m: float = 200.0, status: Status = Status.DE
     at = 1000.0
     state = propagate(Forces(), START, STATE, 1.0, np.array([at])).state[0]
     pole = np.cross(state[:3], state[3:])
-    covariance = np.zeros((12, 12))
+    covariance = np.zeros((13, 13))
     covariance[:3, :3] = np.eye(3) * sigma_m**2 / 3.0
     covariance[3:6, 3:6] = np.eye(3) * 1e-6
     one = PassStatistics(-1000.0, -400.0, 5, 60, 20, 50, 0.8, 1.0, 0.0, 0.0, True)

@@ -22,13 +22,13 @@ from flightsw.astro.geodesy import ecef_from_lla, lla_from_ecef
 from flightsw.astro.rotation import OMEGA_EARTH
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
+from flightsw.camera.pose_fit import Fit, Pose, Prior
 from flightsw.camera.project import ray_from_pixel
 from flightsw.errors import InputError
 from flightsw.runtime.csv_cells import parse_time
 from flightsw.runtime.frame_times import read_frame_times
 from flightsw.runtime.tracking import Fix, beside
 from flightsw.vision.finder import ALL_FINDERS, FrameResult, find_landmarks
-from flightsw.vision.fit import Fit, Pose, Prior
 from flightsw.vision.models import Models
 from flightsw.vision.preprocess import MODEL_CAMERA
 from flightsw.vision.settle import mounting_of

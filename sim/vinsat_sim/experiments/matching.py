@@ -17,10 +17,10 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, lla_from_ecef
+from flightsw.camera.pose_fit import Pose
 from flightsw.camera.project import observe, ray_from_pixel
 from flightsw.vision.align import align
 from flightsw.vision.finder import FrameResult
-from flightsw.vision.fit import Pose
 from flightsw.vision.maps import ReferenceMap
 from flightsw.vision.models import Models, load_models
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame, model_frame_from_rgb

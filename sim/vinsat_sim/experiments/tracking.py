@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import geodetic_up, lla_from_ecef
+from flightsw.camera.pose_fit import Pose, rotation_from_vector
 from flightsw.vision.cloud import cloudy
 from flightsw.vision.finder import Finder, FrameStatus, search_frame
-from flightsw.vision.fit import Pose, rotation_from_vector
 from flightsw.vision.models import Models
 from flightsw.vision.preprocess import MODEL_CAMERA
 from flightsw.vision.track import Expectation

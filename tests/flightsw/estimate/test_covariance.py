@@ -48,7 +48,7 @@ def test_the_covariance_is_honest_where_errors_repeat(
         end = levenberg_marquardt(evaluate, np.zeros(6), prior_mean=np.zeros(6), prior_information=nothing)
         p = robust_covariance(
             end.jacobian, end.residual, end.weights, shape=end.shape, scale=end.scale,
-            clusters=clusters, prior_information=nothing, pass_variance=0.0, frame_variance=0.0,
+            clusters=clusters, prior_information=nothing, pass_variance=0.0,
         )  # fmt: skip
         nees.append(end.z @ np.linalg.solve(p, end.z))
     assert 4.5 < np.mean(nees) < 7.5  # 6 for an exact covariance
@@ -79,7 +79,6 @@ def test_a_bias_of_a_whole_pass_widens_the_covariance(rng: np.random.Generator) 
             clusters=clusters,
             prior_information=np.zeros((3, 3)),
             pass_variance=variance,
-            frame_variance=0.0,
         )
         for variance in (0.25, 0.0)
     )

@@ -16,7 +16,7 @@ from flightsw.estimate.residuals import rotation_and_left_jacobian
 from flightsw.estimate.sightings import Sightings, prepare_sightings
 
 FULL = Camera(width_px=4608, height_px=2592, fx_px=3547.85, fy_px=3547.85, cx_px=2304.0, cy_px=1296.0)
-STEPS = np.array([10.0] * 3 + [0.01] * 3 + [0.1] + [1e-6] * 3 + [1e-5, 1e-8])
+STEPS = np.array([10.0] * 3 + [0.01] * 3 + [0.1] + [1e-6] * 3 + [1e-5, 1e-8, 0.1])
 
 
 def start(case: object, sightings: Sightings) -> np.ndarray:
@@ -39,7 +39,7 @@ def test_all_unknowns_have_exact_derivatives(
     case = synthetic(rng, nadir=nadir, windows=((0.0, 60.0), (6000.0, 6030.0)), per_frame=4)
     sightings = prepare_sightings(case.observations, case.camera, case.attitude)
     x = start(case, sightings)
-    x[10:] = 2e-3, 3e-6
+    x[10:] = 2e-3, 3e-6, 4.0
     forces = Forces.j2()
     _, jacobian = residual_and_jacobian(sightings, forces, 0.0, x)
     slope = finite_difference(lambda z: residual_and_jacobian(sightings, forces, 0.0, z)[0], x, STEPS)

@@ -92,11 +92,11 @@ def test_a_prior_needs_no_more_than_epoch_state_and_covariance(text: str, tmp_pa
         ("epoch_utc", "2026-03-01T12:00:00", "epoch_utc: '2026-03-01T12:00:00' has no zone"),
         ("epoch_utc", 3, "epoch_utc: '' is not an ISO 8601 time"),
         ("status", "FINE", "status: 'FINE' is not a status"),
-        (FULL, [[1.0]], f"{FULL}: must be 12 x 12 numbers"),
-        (FULL, (-np.eye(12)).tolist(), f"{FULL}: has a variance that is not positive"),
-        (FULL, np.zeros((12, 12)).tolist(), f"{FULL}: has a variance that is not positive"),
-        (FULL, np.triu(np.ones((12, 12))).tolist(), f"{FULL}: is not symmetric"),
-        (FULL, (3.0 * np.eye(12) - 2.0).tolist(), f"{FULL}: is not a covariance"),
+        (FULL, [[1.0]], f"{FULL}: must be 13 x 13 numbers"),
+        (FULL, (-np.eye(13)).tolist(), f"{FULL}: has a variance that is not positive"),
+        (FULL, np.zeros((13, 13)).tolist(), f"{FULL}: has a variance that is not positive"),
+        (FULL, np.triu(np.ones((13, 13))).tolist(), f"{FULL}: is not symmetric"),
+        (FULL, (3.0 * np.eye(13) - 2.0).tolist(), f"{FULL}: is not a covariance"),
     ],
 )  # fmt: skip
 def test_a_wrong_prior_is_named_by_key(text: str, tmp_path: Path, key: str, value, message: str) -> None:

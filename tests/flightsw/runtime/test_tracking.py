@@ -6,9 +6,9 @@ from flightsw.astro.gravity import GM_EARTH
 from flightsw.astro.rotation import OMEGA_EARTH
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
+from flightsw.camera.pose_fit import Pose
 from flightsw.runtime.known_case import known_case
 from flightsw.runtime.tracking import Fix, Innovations, beside, expected_poses
-from flightsw.vision.fit import Pose
 from flightsw.vision.track import Expectation, middle_of
 
 CAMERA = Camera(1152, 648, 886.9625, 886.9625, 576.0, 324.0)

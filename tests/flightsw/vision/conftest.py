@@ -1,17 +1,7 @@
-import runpy
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-
-TOY_WORLD = Path(__file__).parents[2] / "data" / "toy_world.py"
-
-
-@pytest.fixture(scope="session")
-def toy() -> SimpleNamespace:
-    """Return the names of tests/data/toy_world.py."""
-    return SimpleNamespace(**runpy.run_path(str(TOY_WORLD)))
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 import numpy as np
 
+from flightsw.camera.pose_fit import Fit, Pose, Prior
 from flightsw.camera.project import observe
 from flightsw.vision.align import align
-from flightsw.vision.fit import Fit, Pose, Prior
 from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb
 
 
@@ -49,7 +49,7 @@ def test_the_fits_jacobian_is_the_derivative_of_its_residual(toy, finite_differe
     pose = toy.TRUE_POSE
 
     def residual(x: np.ndarray) -> np.ndarray:
-        from flightsw.vision.fit import rotation_from_vector
+        from flightsw.camera.pose_fit import rotation_from_vector
 
         turned = rotation_from_vector(x[None, 3:])[0] @ pose.cam_from_ecef
         moved = pose.r_ecef + 1e3 * x[:3]

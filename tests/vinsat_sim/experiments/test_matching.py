@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from flightsw.astro.geodesy import ecef_from_lla
+from flightsw.camera.pose_fit import Pose
 from flightsw.camera.project import observe
 from flightsw.vision.detections import Detections
 from flightsw.vision.finder import FrameResult, FrameStatus
-from flightsw.vision.fit import Pose
 from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb
 from groundtools.imagery.shared import shared_data_dir
 from vinsat_sim.experiments import iss_photos, unseen_source

@@ -6,7 +6,7 @@ z = (u - cx + i (v - cy)) / f, a camera at height h, yaw psi, above the ground p
     G = N + h e^{i psi} conj(z) (1 + h |z|^2 / 2R)
 the last factor being the Earth's curvature. Two candidates give h, psi and N; every
 other one votes. Wrong classes cannot agree but by chance; tilt (5 deg moves a corner by
-33 px against the middle) is left to the 6-DoF fit in `flightsw.vision.pose`.
+33 px against the middle) is left to the 6-DoF fit in `flightsw.camera.pose_gate`.
 """
 
 from dataclasses import dataclass

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from flightsw.astro.geodesy import ecef_from_lla
+from flightsw.camera.pose_fit import Pose, rotation_from_vector
+from flightsw.camera.pose_gate import GateOptions, propose_poses
+from flightsw.camera.pose_search import Plane
 from flightsw.camera.project import observe
-from flightsw.vision.fit import Pose, rotation_from_vector
-from flightsw.vision.pose import GateOptions, propose_poses
 from flightsw.vision.preprocess import MODEL_CAMERA
-from flightsw.vision.similarity import Plane
 
 SIZE = np.array([MODEL_CAMERA.width_px, MODEL_CAMERA.height_px], float)
 NOISE_PX = 1.6  # model px: a detector's 6 full-resolution px

@@ -1,7 +1,7 @@
 """The geometric gate: from what a detector claims to see to a pose that explains it.
 
-Candidates (one a class, many of them wrong) vote by pairs (`flightsw.vision.similarity`);
-the best hypotheses are fitted in six degrees of freedom (`flightsw.vision.fit`), all at
+Candidates (one a class, many of them wrong) vote by pairs (`flightsw.camera.pose_search`);
+the best hypotheses are fitted in six degrees of freedom (`flightsw.camera.pose_fit`), all at
 once, with the inlier radius drawn in from 40 px to 5 px. The pose gates; it is not the
 fix: its sub-satellite point may be tens of km off.
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.camera.model import Camera
-from flightsw.vision.fit import Fit, Pose, Prior
-from flightsw.vision.similarity import search
+from flightsw.camera.pose_fit import Fit, Pose, Prior
+from flightsw.camera.pose_search import search
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -103,7 +103,7 @@ def _verdict(fit: Fit, score: Array, options: GateOptions) -> list[Proposal]:
             break
         points = fit.uv_px[inlier[index]]
         spread = np.sqrt(np.square(points - points.mean(axis=0)).sum(axis=1).mean())
-        if spread < options.min_spread_px or pose.tilt > options.steepest:
+        if spread < options.min_spread_px or pose.tilt_from(options.prior.down_cam) > options.steepest:
             continue
         if not options.lowest <= pose.altitude <= options.highest:
             continue
