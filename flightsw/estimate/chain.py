@@ -169,3 +169,20 @@ class Arrow:
                 out[m + row - column, :-1, column] = self.next[:, row, column]
         out[0] *= 1.0 + damping
         return out.reshape(2 * m, m * frames)
+
+    def freedom(self, prior: ChainPrior) -> float:
+        """Return how many unknowns of the chain the detections fix: the trace of (T - L) T^-1.
+
+        The diagonal blocks of T^-1 come from what the frames before and after leave of T
+        there: (from_before + from_after - block)^-1.
+        """
+        frames = len(self.blocks)
+        from_before, from_after = self.blocks.copy(), self.blocks.copy()
+        for f in range(1, frames):
+            beside = self.next[f - 1]
+            from_before[f] -= beside @ np.linalg.solve(from_before[f - 1], beside.T)
+        for f in range(frames - 2, -1, -1):
+            beside = self.next[f]
+            from_after[f] -= beside.T @ np.linalg.solve(from_after[f + 1], beside)
+        inverse = np.linalg.inv(from_before + from_after - self.blocks)
+        return float(np.sum((self.blocks - prior.diagonal) * np.swapaxes(inverse, 1, 2)))

@@ -60,11 +60,14 @@ def _pair_variance(psi: Array, cluster: IntArray, apart: IntArray) -> float:
     return float(product / (2.0 * count)) if count > 0 else 0.0
 
 
-def error_budget(psi: Array, clusters: Clusters, unknowns: int) -> ErrorBudget:
-    """Return the variance components of psi (N, 2), corrected for what the fit absorbed."""
+def error_budget(psi: Array, clusters: Clusters, unknowns: int, chain_freedom: float = 0.0) -> ErrorBudget:
+    """Return the variance components of psi (N, 2), corrected for what the fit absorbed.
+
+    unknowns : shared ones; chain_freedom : how many of the frames' own were fixed besides.
+    """
     n = len(psi)
     total = float(np.mean(np.sum(psi * psi, axis=1))) / 2.0
-    total *= 2.0 * n / max(2.0 * n - unknowns, 1.0)
+    total *= 2.0 * n / max(2.0 * n - unknowns - chain_freedom, 0.5 * n)
     independent = 2.0 * (int(clusters.landmark.max()) + 1)
     absorbed = total * min(unknowns / independent, 0.5)
     landmark = _pair_variance(psi, clusters.landmark, clusters.frame) + absorbed / 2.0
@@ -99,19 +102,20 @@ def robust_covariance(
     prior_information: Array,
     pass_variance: float,
     unmodelled: Array | float = 0.0,
+    chain_freedom: float = 0.0,
 ) -> Array:
     """Return the covariance (n, n) of the unknowns.
 
     jacobian (N, 2, n), residual (N, 2) : whitened; weights (N,) in (0, 1]; shape, scale :
-    of Barron's kernel; prior_information (n, n); pass_variance, frame_variance : known
-    errors common to a pass, and at least to a frame, in whitened units squared;
-    unmodelled (n, n) : of sum J' d, d what the forces left out adds to the residuals.
+    of Barron's kernel; prior_information (n, n); pass_variance : of errors common to a
+    pass, in whitened units squared; unmodelled (n, n) : of sum J' d, d what the forces left
+    out adds to the residuals; chain_freedom : as `error_budget` has it.
     """
     n = jacobian.shape[2]
     norms = np.hypot(residual[:, 0], residual[:, 1])
     slope = float(np.mean(barron_slope(norms, shape=shape, scale=scale))) * scale**2
     psi = residual * (weights / max(slope, 0.2))[:, None]
-    budget = error_budget(psi, clusters, n)
+    budget = error_budget(psi, clusters, n, chain_freedom)
     rows = jacobian.reshape(-1, n)
     # The estimate weighs data by their measured variance against the prior.
     variance = budget.white + budget.landmark + budget.frame

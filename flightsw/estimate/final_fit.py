@@ -223,6 +223,7 @@ def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Ar
         prior_information=solver.information,
         pass_variance=(pass_bias_fraction * solver.sigma) ** 2,
         unmodelled=_unmodelled(sightings, fit),
+        chain_freedom=solver.chain_freedom,
     )
     full = np.zeros((SIZE, SIZE))
     full[np.ix_(free, free)] = part * np.outer(unit, unit)

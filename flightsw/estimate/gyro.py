@@ -4,8 +4,9 @@ With theta_f the small rotation from the nadir frame B_f to the body, and C what
 turned between two frames by its gyro,
     exp(theta_{f+1}) B_{f+1} = C exp(theta_f) B_f,
 so that to first order theta_{f+1} = C theta_f + log(C B_f B_{f+1}'). The gyro's bias adds
-dt b; it is estimated with the chain. Rates are integrated as vectors, which is exact to
-1e-6 rad while the axis keeps its direction: turns of up to MOST_TURN.
+dt b: its mean over all turns is taken out, what is left is estimated with the chain. Rates
+are integrated as vectors, exact to 1e-6 rad while the axis keeps its direction: turns of
+up to MOST_TURN.
 """
 
 import numpy as np
@@ -55,12 +56,17 @@ def measured_turns(sightings: Sightings, state: Array, offset: Array) -> Turns |
     to_ecef = pointing.ecef_from_eci
     r, v = (np.einsum("fij,fj->fi", to_ecef, part) for part in (state[:, :3], state[:, 3:]))
     nadir = body_from_ecef_nadir(r, v) @ to_ecef
+    run, both = sightings.gyro_run, pointing.is_nadir[1:] & pointing.is_nadir[:-1]
+    step = np.diff(sightings.t_s)
+    known = both & (run[1:] == run[:-1]) & (run[1:] >= 0) & (step <= MOST_STEP_S)
     angle = np.diff(sightings.gyro_angle, axis=0)
+    followed = _small_vector(nadir[1:] @ np.swapaxes(nadir[:-1], 1, 2))
+    if known.any():  # most of the bias is plain to see: a body that stays with the nadir turns with it
+        bias = np.sum((angle + followed)[known], axis=0) / np.sum(step[known])
+        angle = angle - step[:, None] * bias
     carry, _ = rotation_and_left_jacobian(-angle)
     turned = _small_vector(carry @ nadir[:-1] @ np.swapaxes(nadir[1:], 1, 2))
     turned -= offset - np.einsum("fij,j->fi", carry, offset)
-    run, both = sightings.gyro_run, pointing.is_nadir[1:] & pointing.is_nadir[:-1]
-    known = both & (run[1:] == run[:-1]) & (run[1:] >= 0) & (np.diff(sightings.t_s) <= MOST_STEP_S)
     known &= np.linalg.norm(angle, axis=1) <= MOST_TURN
     return Turns(np.where(known[:, None], turned, np.nan), carry)
 

@@ -91,6 +91,7 @@ class SolverResult:
     shape: float
     scale: float
     sigma: float
+    chain_freedom: float = 0.0
 
     def only(self, rows: NDArray[np.bool_]) -> "SolverResult":
         """Return the same with the residuals of a mask (N,) alone."""
@@ -206,11 +207,13 @@ def _result(
     weights = np.where(here.norms < HIDDEN, kernel.weights(here.norms), 0.0)
     arrow = problem.normal_equations(here, weights, kernel.sigma)
     hessian, information, jacobian = arrow.shared, problem.information, here.seen.jacobian
+    freedom = 0.0
     if problem.chain is not None and here.seen.by_chain is not None:
         hessian, _, by_shared, _ = arrow.schur()
         jacobian = jacobian - here.seen.by_chain @ by_shared[problem.frame, :3]
         own = problem.chain.product(by_shared)
         information = information + np.einsum("fik,fil->kl", by_shared, own)
+        freedom = arrow.freedom(problem.chain)
     return SolverResult(
         z=here.z,
         delta=here.delta,
@@ -226,4 +229,5 @@ def _result(
         shape=kernel.shape,
         scale=kernel.scale,
         sigma=kernel.sigma,
+        chain_freedom=freedom,
     )

@@ -67,19 +67,28 @@ def make_case(
     sigma_px: float = 3.0,
     bias_px: float = 1.0,
     offset_deg: float = 0.3,
+    jitter_deg: float = 0.01,
     camera: Camera = CAMERA,
+    turned: Callable[[Array], Array] | None = None,
+    late_s: float = 0.0,
 ) -> Case:
-    """Return a case whose windows (start, end), s, each see their own random landmarks."""
+    """Return a case whose windows (start, end), s, each see their own random landmarks.
+
+    turned : rotation vectors (M, 3), body axes, rad, of the body from the nadir frame at
+    t_s (M,), besides offset and jitter; late_s : by how much the clock's labels are late.
+    """
     state0 = circular_state(altitude, inclination, 0.7)
     t_s = np.unique(np.concatenate([np.arange(a, b + 1e-9, cadence) for a, b in windows]))
     truth = propagate(Forces(third_body=True), EPOCH, state0, 1.6, t_s).state
-    to_ecef = np.asarray(ecef_from_eci(EPOCH, t_s)).reshape(-1, 3, 3)
+    to_ecef = np.asarray(ecef_from_eci(EPOCH, t_s + late_s)).reshape(-1, 3, 3)
     r = np.einsum("nij,nj->ni", to_ecef, truth[:, :3])
     v = np.einsum("nij,nj->ni", to_ecef, truth[:, 3:])
     axis = rng.normal(size=3)
     offset = np.radians(offset_deg) * axis / np.linalg.norm(axis) if nadir else np.zeros(3)
-    jitter = np.radians(0.01) * rng.normal(size=(len(t_s), 3)) if nadir else np.zeros((len(t_s), 3))
+    jitter = np.radians(jitter_deg) * rng.normal(size=(len(t_s), 3)) if nadir else np.zeros((len(t_s), 3))
     shake = np.stack([rotation_and_left_jacobian(offset + j)[0] for j in jitter])
+    if turned is not None:
+        shake = shake @ rotation_and_left_jacobian(turned(t_s))[0]
     cam = camera.cam_from_body @ shake @ body_from_ecef_nadir(r, v)
     rows: list[tuple[float, str, float, float, float, float, float]] = []
     for w, (start, end) in enumerate(windows):

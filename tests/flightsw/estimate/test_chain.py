@@ -71,6 +71,9 @@ def test_the_arrow_is_solved_as_the_dense_system(rng: np.random.Generator) -> No
     np.testing.assert_allclose(rest.ravel(), np.linalg.solve(t, h.ravel()))
     np.testing.assert_allclose(schur, shared - flat.T @ np.linalg.solve(t, flat))
     np.testing.assert_allclose(gradient, g - flat.T @ np.linalg.solve(t, h.ravel()))
+    freedom = np.trace((t - dense(chain)) @ np.linalg.inv(t))
+    arrow = Arrow(shared, g, border, h, blocks, chain.next)
+    assert arrow.freedom(chain) == pytest.approx(freedom, rel=1e-8)
 
 
 @pytest.mark.verifies("EST-020")
