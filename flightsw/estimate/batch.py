@@ -110,7 +110,7 @@ def _estimate(
         sightings = with_own_attitudes(sightings, options.free_tilt_sigma, rng)
         if len(sightings) < LEAST_DETECTIONS:
             return replace(nothing, status=Status.TOO_FEW_LANDMARKS)
-    setup = _setup(sightings, options)
+    setup = fit_setup(sightings, options)
     belief = _prior_belief(prior, sightings)
     wide = sightings.with_attitude_noise(options.slow_pointing_sigma)
     part = thinned(wide, rng)
@@ -134,7 +134,7 @@ def _attitude_mode(sightings: Sightings, attitude: AttitudeTable | None, options
     return "mixed" if nadir.any() else "given"
 
 
-def _setup(sightings: Sightings, options: EstimatorOptions) -> FitSetup:
+def fit_setup(sightings: Sightings, options: EstimatorOptions) -> FitSetup:
     """Return what is estimated and its prior: drag always, the offset where pointing is uncertain."""
     free = np.concatenate([STATE, DRAG])
     information = np.zeros((SIZE, SIZE))
