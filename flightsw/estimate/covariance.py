@@ -14,7 +14,7 @@ a pass, cannot be measured: the orbit absorbs it. It is told, and so is what the
 leave out (see `unmodelled`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,10 @@ from flightsw.estimate.robust import barron_slope
 
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
+
+LEAST_SEEN = 1e-6  # of what a pass sees best: below, rounding
+LEAST_SHARED = 0.01  # of a pass's own variance: below, the others know too little to disagree
+MOST_EXCESS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,111 @@ def _middle(jacobian: Array, budget: ErrorBudget, clusters: Clusters, pass_varia
     return np.asarray(middle)
 
 
-def robust_covariance(
+@dataclass(frozen=True, slots=True)
+class Sandwich:
+    """A fit seen as influences: all that its covariance is made of.
+
+    jacobian (N, 2, n) whitened; psi (N, 2) influences; budget, clusters : of their errors;
+    prior_information (n, n); pass_variance : of errors common to a pass, in whitened units
+    squared; unmodelled (n, n) : of sum J' d, d what the forces left out adds.
+    """
+
+    jacobian: Array
+    psi: Array
+    budget: ErrorBudget
+    clusters: Clusters
+    prior_information: Array
+    pass_variance: float
+    unmodelled: Array | float
+
+    @property
+    def variance(self) -> float:
+        """Return the variance of a detection: the estimate weighs data by it against the prior."""
+        return self.budget.white + self.budget.landmark + self.budget.frame
+
+    def information(self) -> Array:
+        """Return the data's part of A (n, n)."""
+        rows = self.jacobian.reshape(-1, self.jacobian.shape[2])
+        return np.asarray(rows.T @ rows / self.variance)
+
+    def middle(self) -> Array:
+        """Return B (n, n) without the prior and the forces."""
+        return _middle(self.jacobian, self.budget, self.clusters, self.pass_variance) / self.variance**2
+
+    def covariance(self) -> Array:
+        """Return the covariance (n, n) of the unknowns."""
+        inverse = _inverse(self.information() + self.prior_information)
+        outside = self.prior_information + self.unmodelled / self.variance**2
+        covariance = inverse @ (self.middle() + outside) @ inverse
+        return np.asarray(0.5 * (covariance + covariance.T))
+
+    def innovations(self) -> tuple["Innovation", ...]:
+        """Return for every pass, in order, how far it is from the orbit of all the others.
+
+        With s the pull of a pass at the solution, A_p its information and K = A_p A^-1,
+        s = (I - K) s_p - K (s of the others and of the prior): its covariance follows from
+        B of either part. s' cov(s)^+ s is the normalised innovation squared.
+        """
+        inverse = _inverse(self.information() + self.prior_information)
+        outside = self.prior_information + self.unmodelled / self.variance**2
+        passes = range(int(self.clusters.one_pass.max()) + 1)
+        parts = [self._only(self.clusters.one_pass == one) for one in passes]
+        middles = [part.middle() for part in parts]
+        out = []
+        for part, own in zip(parts, middles, strict=True):
+            gain = part.information() @ inverse
+            stays = np.eye(len(gain)) - gain
+            spread = stays @ own @ stays.T + gain @ (sum(middles) - own + outside) @ gain.T
+            pull = np.einsum("nai,na->i", part.jacobian, part.psi) / self.variance
+            out.append(Innovation.of(pull, spread, own))
+        return tuple(out)
+
+    def _only(self, rows: NDArray[np.bool_]) -> "Sandwich":
+        labels = (self.clusters.frame, self.clusters.landmark, self.clusters.one_pass)
+        own = (np.unique(label[rows], return_inverse=True)[1].reshape(-1) for label in labels)
+        return replace(self, jacobian=self.jacobian[rows], psi=self.psi[rows], clusters=Clusters(*own))
+
+
+@dataclass(frozen=True, slots=True)
+class Innovation:
+    """A normalised innovation squared and its degrees of freedom."""
+
+    squared: float
+    freedom: int
+
+    @property
+    def excess(self) -> float:
+        """Return by how many of its own sigma it is larger than it should be."""
+        return (self.squared - self.freedom) / float(np.sqrt(2.0 * max(self.freedom, 1)))
+
+    @property
+    def contradicts(self) -> bool:
+        """Tell whether the pass cannot be of the orbit of the others: chance gives 1 in 10^5 or fewer."""
+        return self.excess > MOST_EXCESS
+
+    @classmethod
+    def of(cls, pull: Array, spread: Array, own: Array) -> "Innovation":
+        """Return pull' spread^+ pull over the directions (of n) that pass and others both see.
+
+        pull (n,) of covariance spread (n, n); own (n, n) : what it would be if the others
+        knew everything. Where they know next to nothing the pull is zero by the fit.
+        """
+        d = 1.0 / np.sqrt(np.maximum(np.diag(own), 1e-300))
+        value, vector = np.linalg.eigh(own * np.outer(d, d))
+        seen = value > LEAST_SEEN * value[-1]
+        whiten = d[:, None] * vector[:, seen] / np.sqrt(value[seen])
+        value, vector = np.linalg.eigh(whiten.T @ spread @ whiten)
+        shared = value > LEAST_SHARED
+        along = vector[:, shared].T @ (whiten.T @ pull)
+        return cls(float(np.sum(along**2 / value[shared])), int(shared.sum()))
+
+
+def _inverse(matrix: Array) -> Array:
+    d = 1.0 / np.sqrt(np.diag(matrix))
+    return np.asarray(d[:, None] * np.linalg.pinv(matrix * np.outer(d, d), hermitian=True) * d)
+
+
+def sandwich(
     jacobian: Array,
     residual: Array,
     weights: Array,
@@ -103,26 +211,14 @@ def robust_covariance(
     pass_variance: float,
     unmodelled: Array | float = 0.0,
     chain_freedom: float = 0.0,
-) -> Array:
-    """Return the covariance (n, n) of the unknowns.
+) -> Sandwich:
+    """Return the sandwich of a fit.
 
     jacobian (N, 2, n), residual (N, 2) : whitened; weights (N,) in (0, 1]; shape, scale :
-    of Barron's kernel; prior_information (n, n); pass_variance : of errors common to a
-    pass, in whitened units squared; unmodelled (n, n) : of sum J' d, d what the forces left
-    out adds to the residuals; chain_freedom : as `error_budget` has it.
+    of Barron's kernel; chain_freedom : as `error_budget` has it; the rest as in the class.
     """
-    n = jacobian.shape[2]
     norms = np.hypot(residual[:, 0], residual[:, 1])
     slope = float(np.mean(barron_slope(norms, shape=shape, scale=scale))) * scale**2
     psi = residual * (weights / max(slope, 0.2))[:, None]
-    budget = error_budget(psi, clusters, n, chain_freedom)
-    rows = jacobian.reshape(-1, n)
-    # The estimate weighs data by their measured variance against the prior.
-    variance = budget.white + budget.landmark + budget.frame
-    a = rows.T @ rows / variance + prior_information
-    d = 1.0 / np.sqrt(np.diag(a))
-    inverse = d[:, None] * np.linalg.pinv(a * np.outer(d, d), hermitian=True) * d
-    middle = _middle(jacobian, budget, clusters, pass_variance) + unmodelled
-    middle = middle / variance**2 + prior_information
-    covariance = inverse @ middle @ inverse
-    return np.asarray(0.5 * (covariance + covariance.T))
+    budget = error_budget(psi, clusters, jacobian.shape[2], chain_freedom)
+    return Sandwich(jacobian, psi, budget, clusters, prior_information, pass_variance, unmodelled)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.propagate import propagate
-from flightsw.estimate.covariance import Clusters, robust_covariance
+from flightsw.estimate.covariance import Clusters, Innovation, Sandwich, sandwich
 from flightsw.estimate.growth import ACCEPT_COUNT, ACCEPT_SHARE, accept_gate_px, chunk_of_frames
 from flightsw.estimate.local_orbits import Orbit, misfit_px
 from flightsw.estimate.orbit_fit import (
@@ -49,12 +49,15 @@ ANYWHERE = np.array([5e6, 5e6, 5e6, 4e3, 4e3, 4e3])  # m, m/s: sigma of a low or
 class FinalFit:
     """The fit, the detections it used (N,), and the covariance (13, 13) of x at its epoch.
 
+    innovation : by pass (its index), how far each is from the orbit of the others.
+
     The arrays of `fit.solver` are of the used detections, in their order.
     """
 
     fit: Fit
     used: BoolArray
     covariance: Array
+    innovation: dict[int, Innovation]
 
 
 def agreeing(sightings: Sightings, misfit: Array, gate: Array) -> BoolArray:
@@ -135,14 +138,35 @@ def fit_all(
 ) -> FinalFit | None:
     """Return the final fit, or None when nothing agrees with the orbit any more.
 
+    A pass that contradicts the orbit of the others is left out while two others remain.
     prior : an earlier solution to weigh in; pass_bias_fraction : sigma of a bias common to
     a pass, as a fraction of the measured sigma.
     """
+    barred = np.zeros(len(sightings), dtype=bool)
+    while True:
+        final = _fit_all(sightings, orbit, setup, prior, pass_bias_fraction, barred)
+        if final is None or len(final.innovation) < 3:
+            return final
+        worst = max(final.innovation, key=lambda one: final.innovation[one].excess)
+        if not final.innovation[worst].contradicts:
+            return final
+        barred |= sightings.pass_index[sightings.frame] == worst
+
+
+def _fit_all(
+    sightings: Sightings,
+    orbit: Orbit,
+    setup: FitSetup,
+    prior: Belief | None,
+    pass_bias_fraction: float,
+    barred: BoolArray,
+) -> FinalFit | None:
+    """Return the final fit without the detections of a mask (N,), see `fit_all`."""
     belief, used = orbit.belief, np.zeros(len(sightings), dtype=bool)
     fit: Fit | None = None
     options = SolverOptions(max_iterations=12, first_iteration=4, tolerance=0.05)
     for _ in range(MAX_ROUNDS):
-        now = _chosen(sightings, belief, fit, setup)
+        now = _chosen(sightings, belief, fit, setup) & ~barred
         if now.sum() < ACCEPT_COUNT:
             return None
         if fit is not None and np.mean(now != used) < SETTLED:
@@ -157,7 +181,11 @@ def fit_all(
     polish = SolverOptions(max_iterations=25, first_iteration=8, tolerance=2e-3)
     fit = _fit(sightings, used, belief, fit.setup, polish, fit)
     own = replace(fit, delta=fit.delta[np.unique(sightings.frame[used])])
-    return FinalFit(fit, used, _covariance(sightings.select(used), own, pass_bias_fraction))
+    part = sightings.select(used)
+    told = _sandwich(part, own, pass_bias_fraction)
+    passes = np.unique(part.pass_index[part.frame])
+    innovation = dict(zip(passes.tolist(), told.innovations(), strict=True))
+    return FinalFit(fit, used, _in_si(told.covariance(), fit.setup.free), innovation)
 
 
 def _fit(
@@ -203,17 +231,23 @@ def with_prior(setup: FitSetup, prior: Belief | None, sightings: Sightings, t_s:
     return replace(setup, prior_mean=mean, prior_information=information)
 
 
-def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Array:
-    """Return the covariance (13, 13) of x in SI; zero for what is held."""
-    free, solver = fit.setup.free, fit.solver
-    unit = UNIT[free]
+def _in_si(covariance: Array, free: IntArray) -> Array:
+    """Return the covariance (13, 13) of x in SI from that of the solver's unknowns; zero for what is held."""
+    full = np.zeros((SIZE, SIZE))
+    full[np.ix_(free, free)] = covariance * np.outer(UNIT[free], UNIT[free])
+    return full
+
+
+def _sandwich(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Sandwich:
+    """Return what the covariance of the solver's unknowns is made of."""
+    solver = fit.solver
     pass_of = sightings.pass_index[sightings.frame]
     clusters = Clusters(
         frame=sightings.frame,
         landmark=numbered(np.stack([pass_of, sightings.landmark]), axis=1),
         one_pass=numbered(pass_of),
     )
-    part = robust_covariance(
+    return sandwich(
         solver.jacobian,
         solver.residual,
         solver.weights,
@@ -225,9 +259,6 @@ def _covariance(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Ar
         unmodelled=_unmodelled(sightings, fit),
         chain_freedom=solver.chain_freedom,
     )
-    full = np.zeros((SIZE, SIZE))
-    full[np.ix_(free, free)] = part * np.outer(unit, unit)
-    return full
 
 
 def _unmodelled(sightings: Sightings, fit: Fit) -> Array:

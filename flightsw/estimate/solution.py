@@ -40,7 +40,9 @@ class PassStatistics:
     landmarks (distinct) seen; used : detections the orbit rests on; share : used over
     detections; rms_px : of the used, per axis; mean_u_px, mean_v_px : their mean residual;
     agrees : whether the pass supports the orbit; rival : how many of its detections
-    would as well support another orbit.
+    would as well support another orbit; nis, nis_freedom : normalised innovation squared of
+    the pass against the orbit of the others, and what it should be about; NaN, 0 where the
+    pass was not used.
     """
 
     start_s: float
@@ -55,6 +57,8 @@ class PassStatistics:
     mean_v_px: float
     agrees: bool
     rival: int = 0
+    nis: float = float("nan")
+    nis_freedom: int = 0
 
 
 @dataclass(frozen=True, slots=True)

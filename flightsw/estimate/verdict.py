@@ -4,7 +4,8 @@ A single pass with a coherent shift of all its detections is self-consistent: it
 fits perfectly and is wrong. So an orbit is called determined only when two passes at
 least, more than 20 minutes apart, support it, and its own covariance says that it is
 useful; an earlier determined solution that was weighed in counts as one pass. A pass in
-which a rival (see `rivals`) is nearly as strong as the orbit supports nothing.
+which a rival (see `rivals`) is nearly as strong as the orbit supports nothing, nor does one
+whose innovation says that it cannot be of the orbit of the others.
 """
 
 import numpy as np
@@ -40,6 +41,7 @@ def pass_statistics(
         mean = e.mean(axis=0) if len(e) else np.full(2, np.nan)
         share = float(used.sum() / rows.sum())
         landmarks = len(np.unique(sightings.landmark[used]))
+        innovation = final.innovation.get(one_pass)
         out.append(
             PassStatistics(
                 start_s=float(times[0]),
@@ -53,12 +55,15 @@ def pass_statistics(
                 mean_u_px=float(mean[0]),
                 mean_v_px=float(mean[1]),
                 rival=int(rivals[one_pass]),
+                nis=float("nan") if innovation is None else innovation.squared,
+                nis_freedom=0 if innovation is None else innovation.freedom,
                 agrees=bool(
                     used.sum() >= MIN_PASS_DETECTIONS
                     and landmarks >= MIN_PASS_LANDMARKS
                     and len(np.unique(sightings.frame[used])) >= MIN_PASS_FRAMES
                     and share >= MIN_SHARE
                     and rivals[one_pass] <= MAX_RIVAL * used.sum()
+                    and not (innovation is not None and innovation.contradicts)
                 ),
             )
         )
@@ -74,7 +79,7 @@ def judge(solution: Solution, is_settled: bool, prior: Solution | None) -> Statu
     if not is_settled:
         return Status.NOT_CONVERGED
     if len(agreeing) + confirmed < 2:
-        return Status.INCONSISTENT_PASSES if agreeing and refused else Status.ONE_PASS
+        return Status.INCONSISTENT_PASSES if refused and len(agreeing) + len(refused) > 1 else Status.ONE_PASS
     if len(agreeing) + confirmed == 2 and len(strong) + confirmed < 2:
         return Status.INCONSISTENT_PASSES
     return Status.DETERMINED if _is_certain(solution) else Status.WEAK_GEOMETRY

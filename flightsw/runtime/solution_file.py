@@ -136,6 +136,8 @@ def _pass(epoch: Epoch, p: PassStatistics) -> dict[str, Any]:
         "mean_u_px": _number(p.mean_u_px),
         "mean_v_px": _number(p.mean_v_px),
         "rival": p.rival,
+        "nis": _number(p.nis),
+        "nis_freedom": p.nis_freedom,
         "agrees": bool(p.agrees),
     }
 

@@ -85,7 +85,7 @@ def test_od_with_attitude_and_gyro_uses_the_one_and_says_that_it_ignores_the_oth
     data = json.loads(capsys.readouterr().out)
     assert data["attitude"]["mode"] == "given"
     assert data["inputs"]["attitude_rows"] == 12
-    assert "does not use rates" in data["notes"][0]
+    assert "the gyro is not used" in data["notes"][0]
     assert error_at_frames(case, tmp_path / "out") < 200.0  # m
 
 

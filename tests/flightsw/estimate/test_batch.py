@@ -278,3 +278,21 @@ def test_frames_without_a_row_of_attitude_count_as_nadir_pointing(
     assert solution.attitude_mode == "mixed"
     assert solution.status is Status.DETERMINED
     assert case.error(solution, case.t_s[-1]) < 3e3  # m
+
+
+@pytest.mark.verifies("EST-026")
+def test_a_whole_pass_shifted_alike_is_left_out_where_two_others_agree(
+    synthetic: Callable, rng: np.random.Generator
+) -> None:
+    case = synthetic(rng, windows=THREE, nadir=False)
+    o = case.observations
+    shifted = o.t_s > 11_000.0
+    uv = o.uv_px + np.where(shifted[:, None], np.array([25.0, 30.0]), 0.0)
+    solution = estimate_orbit(replace(o, uv_px=uv), case.camera, attitude=case.attitude)
+    assert solution.status is Status.DETERMINED
+    assert [p.agrees for p in solution.passes] == [True, True, False]
+    assert not solution.used[shifted].any()
+    _, covariance = solution.predict(np.array([5_950.0 - (solution.epoch - o.epoch)]))
+    assert case.error(solution, 5_950.0) < 3.0 * np.sqrt(np.trace(covariance[0, :3, :3]))
+    clean = estimate_orbit(o, case.camera, attitude=case.attitude)
+    assert all(p.agrees and p.nis < p.nis_freedom + 6.0 * np.sqrt(2.0 * p.nis_freedom) for p in clean.passes)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from flightsw.estimate.covariance import Clusters, error_budget, robust_covariance
+from flightsw.estimate.covariance import Clusters, Innovation, error_budget, sandwich
 from flightsw.estimate.normal_equations import Linearised
 from flightsw.estimate.robust import barron_weight
 from flightsw.estimate.solver import levenberg_marquardt
@@ -46,10 +46,10 @@ def test_the_covariance_is_honest_where_errors_repeat(
 
         nothing = np.zeros((6, 6))
         end = levenberg_marquardt(evaluate, np.zeros(6), prior_mean=np.zeros(6), prior_information=nothing)
-        p = robust_covariance(
+        p = sandwich(
             end.jacobian, end.residual, end.weights, shape=end.shape, scale=end.scale,
             clusters=clusters, prior_information=nothing, pass_variance=0.0,
-        )  # fmt: skip
+        ).covariance()  # fmt: skip
         nees.append(end.z @ np.linalg.solve(p, end.z))
     assert 4.5 < np.mean(nees) < 7.5  # 6 for an exact covariance
 
@@ -70,7 +70,7 @@ def test_a_bias_of_a_whole_pass_widens_the_covariance(rng: np.random.Generator) 
     jacobian, e = rng.normal(size=(n, 2, 3)) + 1.0, rng.normal(size=(n, 2))
     weights = barron_weight(np.hypot(*e.T), shape=-1.0, scale=2.0) * 4.0
     wide, narrow = (
-        robust_covariance(
+        sandwich(
             jacobian,
             e,
             weights,
@@ -79,7 +79,30 @@ def test_a_bias_of_a_whole_pass_widens_the_covariance(rng: np.random.Generator) 
             clusters=clusters,
             prior_information=np.zeros((3, 3)),
             pass_variance=variance,
-        )
+        ).covariance()
         for variance in (0.25, 0.0)
     )
     assert np.trace(wide) > 1.5 * np.trace(narrow)
+
+
+def passes_of_one_line(rng: np.random.Generator, shift: float) -> tuple[Innovation, ...]:
+    """Return the innovations of three passes that see six unknowns; the last is off by `shift` sigma."""
+    one_pass = np.repeat(np.arange(3), 40)
+    frame, landmark = np.repeat(np.arange(30), 4), np.arange(120)
+    jacobian = rng.normal(size=(120, 2, 6))
+    e = rng.normal(size=(120, 2)) + shift * (one_pass == 2)[:, None] * np.array([1.0, -1.0])
+    rows = jacobian.reshape(-1, 6)
+    z = np.linalg.lstsq(rows, -e.reshape(-1), rcond=None)[0]
+    told = sandwich(
+        jacobian, e + jacobian @ z, np.ones(120), shape=2.0, scale=1.0,
+        clusters=Clusters(frame, landmark, one_pass), prior_information=np.zeros((6, 6)), pass_variance=0.0,
+    )  # fmt: skip
+    return told.innovations()
+
+
+@pytest.mark.verifies("EST-026")
+def test_a_pass_is_as_far_from_the_others_as_its_covariance_says(rng: np.random.Generator) -> None:
+    found = [one for _ in range(100) for one in passes_of_one_line(rng, 0.0)]
+    assert {one.freedom for one in found} == {6}
+    assert np.mean([one.squared for one in found]) == pytest.approx(6.0, rel=0.15)
+    assert not any(one.contradicts for one in found)
