@@ -10,8 +10,9 @@ pointing errs alike on all landmarks of a frame, so that the middle is
     B = v_white sum J'J + v_landmark sum_c S_c' S_c + v_frame sum_f S_f' S_f
         + sum_p S_p' V_p S_p + L,       S = the sum of J over a cluster,
 with variances measured from products of residuals of one cluster. V_p, a bias common to
-a pass, cannot be measured: the orbit absorbs it. It is told, and so is what the forces
-leave out (see `unmodelled`).
+a pass, shows in no residual: the orbit absorbs it. It is told, and raised where the passes
+disagree about the orbit by more than their covariances allow. What the forces leave out is
+told as well (see `unmodelled`).
 """
 
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ IntArray = NDArray[np.intp]
 LEAST_SEEN = 1e-6  # of what a pass sees best: below, rounding
 LEAST_SHARED = 0.01  # of a pass's own variance: below, the others know too little to disagree
 MOST_EXCESS = 10.0
+MOST_BIAS = 0.25  # of a pass, of a detection's variance: half its noise
+BISECTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +157,33 @@ class Sandwich:
             out.append(Innovation.of(pull, spread, own))
         return tuple(out)
 
+    def as_the_passes_disagree(self) -> "Sandwich":
+        """Return the same with the bias per pass that the innovations show, if it is larger.
+
+        The passes' innovations together should be about their degrees of freedom. Where
+        they are more than chance explains, the bias is raised until it does.
+        """
+        if int(self.clusters.one_pass.max()) < 1 or not _is_more_than_chance(self.innovations()):
+            return self
+        low, high = self.pass_variance, MOST_BIAS * self.variance
+        for _ in range(BISECTIONS):
+            middle = float(np.sqrt(max(low, 1e-4 * high) * high))
+            more = _is_more_than_chance(replace(self, pass_variance=middle).innovations())
+            low, high = (middle, high) if more else (low, middle)
+        return replace(self, pass_variance=high)
+
     def _only(self, rows: NDArray[np.bool_]) -> "Sandwich":
         labels = (self.clusters.frame, self.clusters.landmark, self.clusters.one_pass)
         own = (np.unique(label[rows], return_inverse=True)[1].reshape(-1) for label in labels)
         return replace(self, jacobian=self.jacobian[rows], psi=self.psi[rows], clusters=Clusters(*own))
+
+
+def _is_more_than_chance(innovations: tuple["Innovation", ...]) -> bool:
+    """Tell whether the passes disagree by more than one sigma; two of them say the same thing twice."""
+    freedom = sum(one.freedom for one in innovations)
+    independent = max(freedom * (1.0 - 1.0 / len(innovations)), 1.0)
+    squared = sum(one.squared for one in innovations)
+    return squared > freedom * (1.0 + float(np.sqrt(2.0 / independent)))
 
 
 @dataclass(frozen=True, slots=True)

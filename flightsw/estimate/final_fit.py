@@ -185,7 +185,8 @@ def _fit_all(
     told = _sandwich(part, own, pass_bias_fraction)
     passes = np.unique(part.pass_index[part.frame])
     innovation = dict(zip(passes.tolist(), told.innovations(), strict=True))
-    return FinalFit(fit, used, _in_si(told.covariance(), fit.setup.free), innovation)
+    covariance = told.as_the_passes_disagree().covariance()
+    return FinalFit(fit, used, _in_si(covariance, fit.setup.free), innovation)
 
 
 def _fit(
