@@ -1,6 +1,7 @@
 """A satellite's detections to an orbit, and the orbit against the truth."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -139,6 +140,13 @@ def check_times(truth: Truth) -> Array:
     """Return the instants of an arc at which orbits are compared with the truth, s past its epoch."""
     every = max(1, round(CHECK_EVERY_S / np.diff(truth.t_s[:2])[0]))
     return np.append(truth.t_s[::every], truth.t_s[-1])
+
+
+def arc_rms_km(truth: Truth, states_at: Callable[[Array], Array]) -> float:
+    """Return the RMS position error over an arc, km, of an orbit given as states (N, 6) at t_s (N,)."""
+    t_s = check_times(truth)
+    error = states_at(t_s)[:, :3] - _at(truth, t_s)[:, :3]
+    return float(f"{np.sqrt(np.mean(np.sum(error**2, axis=1))) / 1e3:.6g}")
 
 
 def _at(truth: Truth, t_s: Array) -> Array:
