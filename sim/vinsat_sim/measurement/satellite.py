@@ -133,6 +133,13 @@ class Satellite:
         return AttitudeTable(self.truth.epoch, self.truth.t_s, q, np.full(len(q), np.nan))
 
 
+def fly_arc(seed: int, conditions: Conditions) -> Truth:
+    """Return a seed's true arc at the instants of images; it depends on duration and cadence alone."""
+    epoch, elements = draw_orbit(seed, conditions)
+    t_s = np.arange(0.0, conditions.duration_s + 0.5 * conditions.cadence_s, conditions.cadence_s)
+    return fly_truth(epoch, state_from_elements(elements), t_s)
+
+
 def fly(
     seed: int,
     conditions: Conditions,
@@ -141,10 +148,7 @@ def fly(
     camera: Camera = CAMERA,
 ) -> Satellite:
     """Return a seed's satellite; its orbit does not depend on the rest of the conditions."""
-    epoch, elements = draw_orbit(seed, conditions)
-    t_s = np.arange(0.0, conditions.duration_s + 0.5 * conditions.cadence_s, conditions.cadence_s)
-    truth = fly_truth(epoch, state_from_elements(elements), t_s)
-    return look_down(seed, truth, conditions, landmarks, pointing, camera)
+    return look_down(seed, fly_arc(seed, conditions), conditions, landmarks, pointing, camera)
 
 
 def look_down(
