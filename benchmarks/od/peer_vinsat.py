@@ -22,16 +22,17 @@ def whole(path: str) -> None:
     solution = estimate_orbit(problem.observations, problem.camera, attitude=problem.attitude)
     cpu_s = time.process_time() - start
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
-    last = problem.observations.frame_t_s[-1]
-    before = problem.observations.subset(problem.observations.t_s < last)
-    earlier = estimate_orbit(before, problem.camera, attitude=problem.attitude)
-    frame = problem.observations.subset(problem.observations.t_s == last)
+    seen = problem.observations
+    rich = np.flatnonzero(np.bincount(seen.frame_index) >= 10)[-1]  # the last frame worth an update
+    earlier = estimate_orbit(seen.subset(seen.frame_index < rich), problem.camera, attitude=problem.attitude)
+    frame = seen.subset(seen.frame_index == rich)
     start = time.process_time()
-    estimate_orbit(frame, problem.camera, attitude=problem.attitude, prior=earlier)
+    updated = estimate_orbit(frame, problem.camera, attitude=problem.attitude, prior=earlier)
     update_s = time.process_time() - start
     report(
         solution.predict(np.array([problem.observations.epoch - solution.epoch]))[0][0], cpu_s, 1,
-        peak_mb=peak_mb, update_s=update_s, determined=float(solution.status.is_determined),
+        peak_mb=peak_mb, update_s=update_s, updated=float(updated.used.sum()),
+        determined=float(solution.status.is_determined),
     )  # fmt: skip
 
 

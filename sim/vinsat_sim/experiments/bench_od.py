@@ -64,6 +64,7 @@ def bench() -> tuple[Check, ...]:
         at_least("from nothing: determined", whole["determined"], 1.0),
         at_most("from nothing to covariance", whole["cpu_s"], WHOLE_S, unit="s of one core"),
         at_most("from nothing: peak memory", whole["peak_mb"], WHOLE_MB, unit="MB"),
+        at_least("one frame added to an orbit in hand: detections used", whole["updated"], 1.0),
         at_most("one frame added to an orbit in hand", whole["update_s"], UPDATE_S, unit="s"),
         noted("refinement: vinsat, s", ours["cpu_s"]),
         at_most("refinement: vinsat, cost over the least", costs["vinsat"] / best - 1.0, SAME_COST),

@@ -5,8 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flightsw.astro.propagate import Forces
-from flightsw.estimate.orbit_fit import DRAG, SIZE, STATE, FitSetup
 from flightsw.estimate.sightings import prepare_sightings
 from vinsat_sim.attitude import rotation_from_vector, vector_from_rotation
 from vinsat_sim.measurement.ablations import Softness, frames_alone, least_squares, soft_dynamics
@@ -86,7 +84,7 @@ def test_soft_dynamics_drawn_tight_are_hard_and_frames_alone_are_worse(satellite
     seen = satellite.observations(white(2.0))
     sightings = prepare_sightings(seen, CAMERA, satellite.attitude())
     t_s = float(sightings.t_s[len(sightings.t_s) // 2])
-    setup = FitSetup(Forces(third_body=True), np.concatenate([STATE, DRAG]), np.eye(SIZE)[6], np.eye(SIZE))
+    setup = known_of(options(), attitude_given=True)
     x = least_squares(sightings, t_s, true_unknowns(satellite, t_s), setup)
     times, tight = soft_dynamics(sightings, setup.forces, t_s, x, Softness(position=1e-3, velocity=1e-6))
     truth = satellite.truth.state_eci[np.searchsorted(satellite.truth.t_s, times - 1e-3)]
