@@ -51,3 +51,18 @@ def rotation_from_vector(vector: Array) -> Array:
     first = np.sinc(angle / np.pi)
     second = 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2
     return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
+
+
+def vector_from_rotation(rotation: Array) -> Array:
+    """Return the rotation vectors (N, 3), rad, of rotations (N, 3, 3) by less than pi / 2."""
+    twice = np.stack(
+        [
+            rotation[:, 2, 1] - rotation[:, 1, 2],
+            rotation[:, 0, 2] - rotation[:, 2, 0],
+            rotation[:, 1, 0] - rotation[:, 0, 1],
+        ],
+        axis=1,
+    )
+    sine = 0.5 * np.linalg.norm(twice, axis=1)[:, None]
+    safe = np.where(sine > 1e-12, sine, 1.0)
+    return np.asarray(0.5 * twice * np.where(sine > 1e-12, np.arcsin(np.minimum(sine, 1.0)) / safe, 1.0))

@@ -86,9 +86,9 @@ class Arc:
     to_ecef: Array
 
 
-def cut_arc(orbit: PreciseOrbit, start_s: float) -> Arc:
-    """Return the ARC from start_s on."""
-    part = (orbit.t_s >= start_s) & (orbit.t_s <= start_s + ARC)
+def cut_arc(orbit: PreciseOrbit, start_s: float, duration_s: float = ARC) -> Arc:
+    """Return an arc from start_s on."""
+    part = (orbit.t_s >= start_s) & (orbit.t_s <= start_s + duration_s)
     epoch, t_s = orbit.epoch + start_s, orbit.t_s[part] - start_s
     to_ecef = np.asarray(ecef_from_eci(epoch, t_s))
     spin = np.cross(OMEGA_EARTH, orbit.r_ecef[part])

@@ -103,16 +103,20 @@ class Satellite:
 
     def usable_passes_of_good_frames(self, errors: DetectorErrors) -> int:
         """Passes that are usable still when the bad frames of a detector are taken away."""
-        return self.subset(~self._detected(errors)[1]).usable_passes
+        return self.subset(~self.detected(errors)[1]).usable_passes
 
-    def _detected(self, errors: DetectorErrors) -> tuple[Array, NDArray[np.bool_]]:
+    def detected(self, errors: DetectorErrors) -> tuple[Array, NDArray[np.bool_]]:
+        """Return where a detector with these errors sees the landmarks (N, 2), and what is bad (N,)."""
         rng = np.random.default_rng([self.seed, DETECTOR_STREAM])
         pairs = numbered(np.stack([self.one_pass, self.landmark]), axis=1)
         return detected(self.uv_px, self.image, pairs, self.one_pass, errors, rng)
 
     def observations(self, errors: DetectorErrors) -> Observations:
         """Return what a detector with these errors reports."""
-        uv_px, _ = self._detected(errors)
+        return self.reported(self.detected(errors)[0])
+
+    def reported(self, uv_px: Array) -> Observations:
+        """Return the observations of the landmarks in view, seen at uv_px (N, 2)."""
         return Observations.build(
             epoch=self.truth.epoch,
             t_s=self.truth.t_s[self.image],
@@ -129,6 +133,13 @@ class Satellite:
         return AttitudeTable(self.truth.epoch, self.truth.t_s, q, np.full(len(q), np.nan))
 
 
+def fly_arc(seed: int, conditions: Conditions) -> Truth:
+    """Return a seed's true arc at the instants of images; it depends on duration and cadence alone."""
+    epoch, elements = draw_orbit(seed, conditions)
+    t_s = np.arange(0.0, conditions.duration_s + 0.5 * conditions.cadence_s, conditions.cadence_s)
+    return fly_truth(epoch, state_from_elements(elements), t_s)
+
+
 def fly(
     seed: int,
     conditions: Conditions,
@@ -137,9 +148,19 @@ def fly(
     camera: Camera = CAMERA,
 ) -> Satellite:
     """Return a seed's satellite; its orbit does not depend on the rest of the conditions."""
-    epoch, elements = draw_orbit(seed, conditions)
-    t_s = np.arange(0.0, conditions.duration_s + 0.5 * conditions.cadence_s, conditions.cadence_s)
-    truth = fly_truth(epoch, state_from_elements(elements), t_s)
+    return look_down(seed, fly_arc(seed, conditions), conditions, landmarks, pointing, camera)
+
+
+def look_down(
+    seed: int,
+    truth: Truth,
+    conditions: Conditions,
+    landmarks: Landmarks,
+    pointing: PointingErrors,
+    camera: Camera = CAMERA,
+) -> Satellite:
+    """Return a satellite on a given arc, an image at each of its instants; the seed draws the rest."""
+    t_s = truth.t_s
     error = pointing.sampled(t_s, np.random.default_rng([seed, ATTITUDE_STREAM]))
     nadir = body_from_ecef_nadir(truth.r_ecef, truth.v_inertial_ecef)
     cam_from_ecef = camera.cam_from_body @ rotation_from_vector(error) @ nadir

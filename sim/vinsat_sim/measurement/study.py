@@ -7,12 +7,14 @@ they must end as the stored ones did.
 """
 
 import hashlib
+import itertools
 import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,9 @@ class Task:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """What is tried and how it is judged.
+
+    Tasks of one seed that follow each other run in one process, so that they may share what
+    the seed alone decides (a cached flight, say).
 
     tasks : all trials of the full study; solve(task) : runs one, returns a row that JSON can
     carry (it must be a function of a module, for it runs in other processes); judge(rows) :
@@ -100,13 +105,15 @@ class Study:
     def _solved(self, tasks: list[Task]) -> Iterator[tuple[Task, Row]]:
         """Yield (task, row) of every task, in any order."""
         about = {"recipe": self.digest()}
+        shared = [list(group) for _, group in itertools.groupby(tasks, key=lambda task: task.seed)]
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the pool's processes are the parallelism
         spawn = multiprocessing.get_context("spawn")
-        with Ticker() as ticker, ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
+        with Ticker() as ticker, ProcessPoolExecutor(_cores(), mp_context=spawn) as pool:
             ticker.stage(f"{self.id}: trials", len(tasks))
-            for task, row in zip(tasks, pool.map(self.solve, tasks), strict=True):
-                ticker.step()
-                yield task, {"case": task.case, "seed": task.seed, **about, **row}
+            for group, rows in zip(shared, pool.map(partial(_solve_all, self.solve), shared), strict=True):
+                for task, row in zip(group, rows, strict=True):
+                    ticker.step()
+                    yield task, {"case": task.case, "seed": task.seed, **about, **row}
 
     @staticmethod
     def _compared(task: Task, now: Row, then: Row | None) -> Check:
@@ -125,3 +132,12 @@ class Study:
         return Reproduction(
             id=self.id, title=self.title, run=self.run, seeds=lambda scale: seeds if scale == "full" else few
         )
+
+
+def _solve_all(solve: Callable[[Task], Row], tasks: list[Task]) -> list[Row]:
+    return [solve(task) for task in tasks]
+
+
+def _cores() -> int:
+    """Return the cores this process may use (`taskset` limits them where the system has it)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,7 @@
 """A satellite's detections to an orbit, and the orbit against the truth."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.forces import Forces
 from flightsw.estimate.batch import EstimatorOptions, estimate_orbit
+from flightsw.estimate.observations import Observations
 from flightsw.estimate.solution import Solution
 from vinsat_sim.measurement.conditions import CAMERA
 from vinsat_sim.measurement.detector import DetectorErrors
@@ -79,6 +81,18 @@ def estimate(
 ) -> Trial:
     """Return the trial of one satellite and one detector."""
     seen = satellite.observations(errors)
+    return estimate_from(satellite, seen, attitude_given=attitude_given, how=how, bound_km=bound_km)
+
+
+def estimate_from(
+    satellite: Satellite,
+    seen: Observations,
+    *,
+    attitude_given: bool,
+    how: EstimatorOptions | None = None,
+    bound_km: float | None = None,
+) -> Trial:
+    """Return the trial of one satellite and what was seen from it."""
     start = time.perf_counter()
     solution = estimate_orbit(
         seen,
@@ -104,7 +118,7 @@ def scored(satellite: Satellite, solution: Solution, *, wall_s: float, bound_km:
         return Trial(**about)
     truth = satellite.truth
     epoch_s = solution.epoch - truth.epoch
-    t_s = np.append(truth.t_s[:: max(1, round(CHECK_EVERY_S / np.diff(truth.t_s[:2])[0]))], truth.t_s[-1])
+    t_s = check_times(truth)
     last_s = epoch_s + solution.last_used_s
     error = np.linalg.norm(_error(truth, solution, t_s), axis=1) / 1e3
     at_last = _error(truth, solution, np.array([last_s]))[0]
@@ -120,6 +134,19 @@ def scored(satellite: Satellite, solution: Solution, *, wall_s: float, bound_km:
         nees=nees,
         nees_position=nees_position,
     )
+
+
+def check_times(truth: Truth) -> Array:
+    """Return the instants of an arc at which orbits are compared with the truth, s past its epoch."""
+    every = max(1, round(CHECK_EVERY_S / np.diff(truth.t_s[:2])[0]))
+    return np.append(truth.t_s[::every], truth.t_s[-1])
+
+
+def arc_rms_km(truth: Truth, states_at: Callable[[Array], Array]) -> float:
+    """Return the RMS position error over an arc, km, of an orbit given as states (N, 6) at t_s (N,)."""
+    t_s = check_times(truth)
+    error = states_at(t_s)[:, :3] - _at(truth, t_s)[:, :3]
+    return float(f"{np.sqrt(np.mean(np.sum(error**2, axis=1))) / 1e3:.6g}")
 
 
 def _at(truth: Truth, t_s: Array) -> Array:
