@@ -84,7 +84,7 @@ def test_the_minimum_is_scipys():
 @pytest.mark.filterwarnings("ignore")  # gtsam's module initialisation warns
 def test_the_minimum_is_gtsams():
     gtsam = pytest.importorskip("gtsam", reason="the oracle needs the extra [oracles]")
-    truth, start, pixels, target, _, edges = made(frames=4, points=12, noise=0.3)
+    _, start, pixels, target, _, edges = made(frames=4, points=12, noise=0.3)
     weight = torch.ones_like(target)
     # GTSAM's own projections and steps; its points are rays with an inverse depth, as ours
     found = minimise(start, pixels, target, weight, edges, CAMERA, fixed=2)
