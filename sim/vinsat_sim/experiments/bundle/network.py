@@ -81,10 +81,10 @@ class Iterate:
 
 
 def schedule(frames: int, *, streaming: bool) -> list[int]:
-    """Return the number of frames known in each iteration: six in a batch, or four frames for
+    """Return the number of frames known in each iteration: five times all, or four frames for
     three iterations and one more an iteration.
     """
-    return [frames] * 6 if not streaming else [4, 4, 4, *range(5, frames + 1), frames]
+    return [frames] * 5 if not streaming else [4, 4, 4, *range(5, frames + 1), frames]
 
 
 def roll_out(

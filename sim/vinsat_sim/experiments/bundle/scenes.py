@@ -31,8 +31,8 @@ class World:
     """
 
     kind: str = "ground"
-    frames: int = 6
-    points: int = 4
+    frames: int = 5
+    points: int = 4  # a square number where dense
     outliers: tuple[float, float] = (0.15, 0.3)
     dense: bool = False
     textured: float = 0.0

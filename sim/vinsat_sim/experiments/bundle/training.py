@@ -32,7 +32,7 @@ from vinsat_sim.experiments.stored import Store
 STORE = Store.named("bundle")
 VALIDATION, VALIDATION_SEED, EVERY = 16, 10_000, 20
 BALANCE_EVERY = 20
-CHECKPOINTS = (100, 130, 160)
+CHECKPOINTS = (100, 110, 120)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class Run:
     clip: bool = True
     skip_pose: int = 2
     method: str = "none"
-    steps: int = 160
+    steps: int = 120
     batch: int = 4
 
     @property
