@@ -20,7 +20,7 @@ from flightsw.estimate.sightings import prepare_sightings
 from flightsw.runtime.known_case import CAMERA
 from groundtools.calibration.app import calibrate_command, camera_text
 from groundtools.calibration.inputs import FORCES, ArcFile, landmarks_of
-from groundtools.calibration.joint import Arc, Beliefs, calibrate
+from groundtools.calibration.joint import Arc, calibrate
 
 SIGMA_PX = 1.0
 
