@@ -130,7 +130,8 @@ def _sentence(report: dict) -> str:
     tilt = ", ".join(f"{m:.4f} +- {s:.4f}" for m, s in zip(mounting, sigma))
     lines = [
         f"{report['passes']} passes, {report['detections']} detections",
-        f"mounting {tilt} deg; focal length {report['focal_percent']:.4f} +- {report['focal_sigma_percent']:.4f} %",
+        f"mounting {tilt} deg",
+        f"focal length {report['focal_percent']:.4f} +- {report['focal_sigma_percent']:.4f} %",
     ]
     if report["not_observed"]:
         lines.append("hardly observed: " + ", ".join(report["not_observed"]))

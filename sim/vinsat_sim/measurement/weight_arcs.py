@@ -78,12 +78,9 @@ def scored(satellite: Satellite, model: WorthErrors) -> Scored:
     """Return what a detector with this error model reports of a satellite."""
     rng = np.random.default_rng([satellite.seed, WORTH_STREAM])
     pairs = numbered(np.stack([satellite.one_pass, satellite.landmark]), axis=1)
-    up = geodetic_up(
-        *(
-            np.radians(a[satellite.landmark])
-            for a in (satellite.landmarks.lat_deg, satellite.landmarks.lon_deg)
-        )
-    )
+    marks = satellite.landmarks
+    lat, lon = (np.radians(angle[satellite.landmark]) for angle in (marks.lat_deg, marks.lon_deg))
+    up = geodetic_up(lat, lon)
     sun = np.sum(up * satellite.truth.sun_ecef[satellite.image], axis=1)
     ray = ray_from_pixel(CAMERA, satellite.uv_px)
     off_axis = np.arccos(np.clip(ray[:, 2] / np.linalg.norm(ray, axis=1), -1.0, 1.0))
@@ -169,7 +166,8 @@ def _bounded(setup, belief: Belief):
 def start_of(solution: Solution, size: int) -> Array:
     """Return the fit's unknowns (12,) of a solution."""
     x = np.zeros(size)
-    assert solution.r_eci is not None and solution.v_eci is not None
+    assert solution.r_eci is not None
+    assert solution.v_eci is not None
     x[:3], x[3:6], x[6] = solution.r_eci, solution.v_eci, solution.drag_scale
     x[7:10] = solution.pointing_offset_rad
     return x

@@ -26,7 +26,7 @@ def arc(rng, *, outliers=0.0, forces=None):
     from flightsw.estimate.observations import Observations
 
     camera = Camera(width_px=4608, height_px=2592, fx_px=3547.85, fy_px=3547.85, cx_px=2304.0, cy_px=1296.0)
-    forces = forces or Forces(degree=4)
+    forces = forces or Forces.j2()
     epoch = Epoch.from_utc("2025-06-01T00:00:00Z")
     t_s = np.concatenate([np.arange(0.0, 121.0, 40.0), 5600.0 + np.arange(0.0, 121.0, 40.0)])
     state = state_from_elements(Elements(6.9e6, 0.001, 1.6, 0.3, 0.2, 0.5))
