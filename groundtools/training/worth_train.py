@@ -9,7 +9,7 @@ what is written as sigma_px is calibrated and not only good in ratio.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from flightsw.camera.model import Camera
+from flightsw.estimate.batch import EstimatorOptions, _setup, estimate_orbit
+from flightsw.estimate.final_fit import _with_bounds
+from flightsw.estimate.observations import Observations
+from flightsw.estimate.orbit_fit import OFFSET, SIZE, Belief
+from flightsw.estimate.sightings import prepare_sightings
 from flightsw.files import prepare_folder
 from flightsw.vision.catalog import write_atomic
 from flightsw.vision.manifest import NAME, file_entry, read_manifest, worth_metadata, write_manifest
@@ -60,6 +66,27 @@ class WeightArc:
     x0: Array
     features: Array
     true_px: Array
+
+
+def arc_from(
+    observations: Observations, camera: Camera, *, features: Array, true_px: Array, options: EstimatorOptions
+) -> WeightArc | None:
+    """Return an arc to learn from, of the detections that a first orbit agrees with.
+
+    features (N, 6), true_px (N, 2) : in the order of the observations, whose sigma_px is the
+    stated one. None where the orbit is not determined.
+    """
+    solution = estimate_orbit(observations, camera, options=options)
+    if not solution.status.is_determined or solution.r_eci is None or solution.v_eci is None:
+        return None
+    sightings = prepare_sightings(observations, camera, None)
+    sightings = sightings.select(solution.used[sightings.row])
+    x0 = np.zeros(SIZE)
+    x0[:3], x0[3:6], x0[6] = solution.r_eci, solution.v_eci, solution.drag_scale
+    x0[OFFSET] = solution.pointing_offset_rad
+    t_s = solution.epoch - observations.epoch
+    setup = _with_bounds(_setup(sightings, options), Belief(t_s, x0, np.zeros((SIZE, SIZE))))
+    return WeightArc(OrbitLayer(sightings, setup, t_s), x0, features[sightings.row], true_px[sightings.row])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +155,5 @@ def write_worth(net: WorthNet, folder: Path) -> Path:
     path = prepare_folder(folder) / FILE
     write_atomic(path, worth_bytes(net))
     if (folder / NAME).exists():
-        from dataclasses import replace
-
         write_manifest(folder, replace(read_manifest(folder), worth=file_entry(folder, FILE)))
     return path

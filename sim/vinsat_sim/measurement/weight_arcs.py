@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import geodetic_up
 from flightsw.camera.project import ray_from_pixel
-from flightsw.estimate.batch import _setup, estimate_orbit
 from flightsw.estimate.observations import Observations
-from flightsw.estimate.orbit_fit import Belief
-from flightsw.estimate.sightings import prepare_sightings
-from flightsw.estimate.solution import Solution
 from flightsw.vision.worth import worth_features
-from groundtools.layers.orbit import OrbitLayer
-from groundtools.training.worth_train import WeightArc
+from groundtools.training.worth_train import WeightArc, arc_from
 from vinsat_sim.measurement.conditions import CAMERA, Conditions, Landmarks, draw_landmarks
 from vinsat_sim.measurement.detector import DetectorErrors, detected
 from vinsat_sim.measurement.satellite import PointingErrors, Satellite, fly, numbered
@@ -141,33 +136,6 @@ def draw_arcs(*, seed: int, count: int, model: WorthErrors = TAUGHT) -> list[Wei
 
 
 def weight_arc(found: Scored) -> WeightArc | None:
-    """Return an arc's fit of the detections that its first orbit agrees with; None without one."""
+    """Return an arc to learn from; None where its detections determine no orbit."""
     stated = found.stating(found.calibrated_px)
-    solution = estimate_orbit(stated, CAMERA, options=options())
-    if not solution.status.is_determined:
-        return None
-    sightings = prepare_sightings(stated, CAMERA, None)
-    keep = solution.used[sightings.row]
-    sightings = sightings.select(keep)
-    t_s = solution.epoch - found.observations.epoch
-    setup = _setup(sightings, options())
-    x0 = start_of(solution, len(setup.prior_mean))
-    belief = Belief(t_s, x0, np.zeros((len(x0), len(x0))))
-    layer = OrbitLayer(sightings, _bounded(setup, belief), t_s)
-    return WeightArc(layer, x0, found.features[sightings.row], found.true_px[sightings.row])
-
-
-def _bounded(setup, belief: Belief):
-    from flightsw.estimate.final_fit import _with_bounds
-
-    return _with_bounds(setup, belief)
-
-
-def start_of(solution: Solution, size: int) -> Array:
-    """Return the fit's unknowns (12,) of a solution."""
-    x = np.zeros(size)
-    assert solution.r_eci is not None
-    assert solution.v_eci is not None
-    x[:3], x[3:6], x[6] = solution.r_eci, solution.v_eci, solution.drag_scale
-    x[7:10] = solution.pointing_offset_rad
-    return x
+    return arc_from(stated, CAMERA, features=found.features, true_px=found.true_px, options=options())
