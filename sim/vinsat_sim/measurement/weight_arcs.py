@@ -107,7 +107,8 @@ def _assembled(
     order = np.lexsort((uv[:, 1], uv[:, 0], ids, t_s))
     observations = Observations.build(
         epoch=satellite.truth.epoch, t_s=t_s, landmark_id=ids, lon_deg=marks.lon_deg[satellite.landmark],
-        lat_deg=marks.lat_deg[satellite.landmark], height_m=np.zeros(len(ids)), uv_px=uv, confidence=confidence,
+        lat_deg=marks.lat_deg[satellite.landmark], height_m=np.zeros(len(ids)), uv_px=uv,
+        confidence=confidence,
     )  # fmt: skip
     crowd = np.bincount(satellite.image, minlength=1)[satellite.image].astype(np.float64)
     features = worth_features(confidence, calibrated / MODEL_SCALE, off_axis, sun, crowd)

@@ -12,7 +12,7 @@ SUN = np.array([1.0, 0.0, 0.0])
 class Halving:
     """Stands for a network that halves every sigma, and counts its calls."""
 
-    def __init__(self, answer=np.log(0.5)):
+    def __init__(self, answer=-0.6931472):
         self.calls, self.answer = 0, answer
 
     def run(self, x):
