@@ -11,11 +11,13 @@ import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from flightsw.astro.rotation import ecef_from_eci
+from flightsw.astro.sun import sun_direction_eci
 from flightsw.astro.time import Epoch
 from flightsw.camera.model import Camera
 from flightsw.errors import InputError, VinsatError
@@ -28,6 +30,7 @@ from flightsw.vision.finder import ALL_FINDERS, Finder, FrameResult, FrameStatus
 from flightsw.vision.models import Models, load_models
 from flightsw.vision.preprocess import check_camera
 from flightsw.vision.track import Expectation, maps_in_view
+from flightsw.vision.worth import weighed
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +179,11 @@ def look_at(
     except InputError as error:
         return FrameResult(FrameStatus.UNREADABLE, detail=error.problem)
     try:
-        return find_landmarks(models, data, camera, file=file.path, finders=finders, expected=expected)
+        found = find_landmarks(models, data, camera, file=file.path, finders=finders, expected=expected)
+        if models.worth is None or found.detections is None:
+            return found
+        sun_ecef = ecef_from_eci(file.epoch, 0.0) @ sun_direction_eci(file.epoch)
+        return replace(found, detections=weighed(models.worth, found.detections, camera, sun_ecef))
     except VinsatError:
         raise  # a model that was altered since the start concerns every frame
     except Exception as error:

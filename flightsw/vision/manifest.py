@@ -110,17 +110,21 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The whole set. rc None: a set of maps without a classifier."""
+    """The whole set. rc None: a set of maps without a classifier; worth None: without a
+    network that says what detections are worth (see `flightsw.vision.worth`).
+    """
 
     schema: int
     region: tuple[Region, ...]
     rc: RegionClassifier | None = None
     accept: Acceptance = Acceptance()
+    worth: FileEntry | None = None
 
     def files(self) -> list[FileEntry]:
         """Return every file of the set."""
         found = [entry for place in self.region for entry in (place.catalog, place.map)]
         found += [place.detector.model for place in self.region if place.detector]
+        found += [self.worth] if self.worth else []
         return found + ([self.rc.model] if self.rc else [])
 
 
@@ -186,6 +190,11 @@ def check_metadata(data: bytes, expected: dict[str, str], path: Path) -> None:
 def classifier_metadata(rc: RegionClassifier) -> dict[str, str]:
     """Return the metadata a classifier's ONNX file must carry."""
     return {"vinsat.kind": "rc", "vinsat.classes": ",".join(rc.classes)}
+
+
+def worth_metadata() -> dict[str, str]:
+    """Return the metadata a network of worths must carry."""
+    return {"vinsat.kind": "worth"}
 
 
 def detector_metadata(region: str, catalog: FileEntry) -> dict[str, str]:

@@ -23,6 +23,7 @@ from flightsw.vision.session import Session
 
 T = TypeVar("T")
 
+WORTH_ROWS, WORTH_FEATURES = 128, 6  # of a call, see `worth`
 HELD = 4  # maps, 2 MB each
 HELD_BANKS = 6  # maps ready to be searched, 1.7 MB each
 HELD_DETECTORS = 1  # they are the second finder, and the largest
@@ -40,13 +41,14 @@ class RegionModels:
 @dataclass(slots=True)
 class Models:
     """A checked models folder. `classifier` None: every place is tried; most_banks : maps held
-    ready to be searched.
+    ready to be searched; worth None: detections keep the sigma they have.
     """
 
     folder: Path
     manifest: mf.Manifest
     classifier: Session | None
     threads: int = 1
+    worth: Session | None = None
     most_banks: int = HELD_BANKS
     _held: "OrderedDict[str, RegionModels]" = field(default_factory=OrderedDict)
     _banks: "OrderedDict[str, Bank]" = field(default_factory=OrderedDict)
@@ -95,7 +97,8 @@ def load_models(folder: Path, *, threads: int = 1) -> Models:
         _load_map(folder, entry)
         if entry.detector:
             _read_detector(folder, entry)
-    return Models(folder, manifest, _load_classifier(folder, manifest.rc, threads), threads)
+    classifier = _load_classifier(folder, manifest.rc, threads)
+    return Models(folder, manifest, classifier, threads, _load_worth(folder, manifest.worth))
 
 
 def verify_models(folder: Path) -> list[str]:
@@ -156,6 +159,16 @@ def _read_detector(folder: Path, entry: mf.Region) -> bytes:
     path = folder / entry.detector.model.file
     mf.check_metadata(data, mf.detector_metadata(entry.id, entry.catalog), path)
     return data
+
+
+def _load_worth(folder: Path, entry: mf.FileEntry | None) -> Session | None:
+    if entry is None:
+        return None
+    data = mf.read_model_file(folder, entry)
+    path = folder / entry.file
+    mf.check_metadata(data, mf.worth_metadata(), path)
+    shapes = {"log_factor": (WORTH_ROWS, 1)}
+    return Session(data, path=path, input_shape=(WORTH_ROWS, WORTH_FEATURES), output_shapes=shapes)
 
 
 def _load_classifier(folder: Path, rc: mf.RegionClassifier | None, threads: int) -> Session | None:

@@ -56,7 +56,10 @@ def update_manifest(
     if classifier and (folder / classifier.model.file).exists():
         classifier = replace(classifier, model=file_entry(folder, classifier.model.file))
     accept = old.accept if old else Acceptance()
-    manifest = Manifest(SCHEMA, tuple(places + others), classifier, accept)
+    worth = old.worth if old else None
+    if worth and (folder / worth.file).exists():
+        worth = file_entry(folder, worth.file)
+    manifest = Manifest(SCHEMA, tuple(places + others), classifier, accept, worth)
     write_manifest(folder, manifest)
     return manifest
 

@@ -1,8 +1,8 @@
 """Train the networks and say how good they are.
 
 `vinsat train rc`, `vinsat train ld --region 33T` (repeat --region to teach several with one
-trunk), `vinsat train evaluate rc|ld`. Runs go on where they were stopped, by any means;
---fresh starts again. Then `vinsat export`.
+trunk), `vinsat train weights`, `vinsat train evaluate rc|ld`. Runs of rc and ld go on where
+they were stopped, by any means; --fresh starts again. Then `vinsat export`.
 """
 
 import functools
@@ -120,6 +120,31 @@ def ld(
         draw = DatasetFolder(dataset, catalogs).draw_crop
     train_ld(recipe, catalogs, path=path, draw=draw)
     sys.stderr.write(f"{path}: trained; next: vinsat export ld\n")
+    return 0
+
+
+@app.command
+def weights(
+    *,
+    out: Annotated[Path, Parameter(help="Folder for worth.onnx; a models folder gets it into its manifest.")],
+    arcs: Annotated[int, Parameter(help="Simulated arcs to learn from.")] = 24,
+    epochs: int = 12,
+    seed: int = 1,
+    source: Annotated[
+        str, Parameter(help="Where arcs come from: a name of `vinsat.sources`.")
+    ] = "weight-arcs",
+) -> int:
+    """Train what detections are worth, through the orbit's fit (CPU, minutes)."""
+    from groundtools.registry import registered
+    from groundtools.training.worth_train import WorthRecipe, train_worth, write_worth
+
+    sources = registered("vinsat.sources")
+    if source not in sources:
+        raise InputError(f"is no source of arcs; there are {', '.join(sources)}", field=f"--source {source}")
+    drawn = sources[source].load()(seed=seed, count=arcs)
+    net, curve = train_worth(drawn, WorthRecipe(seed=seed, epochs=epochs))
+    path = write_worth(net, out)
+    sys.stderr.write(f"{path}: loss {curve[0]:.4f} -> {curve[-1]:.4f} over {len(drawn)} arcs\n")
     return 0
 
 

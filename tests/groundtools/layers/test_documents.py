@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="the layers need the extra [layers]")
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-@pytest.mark.parametrize("name", ["layers.md", "tutorial-jiio.md", "tutorial-slew.md"])
+@pytest.mark.parametrize("name", ["layers.md", "tutorial-jiio.md", "tutorial-slew.md", "tutorial-weights.md"])
 @pytest.mark.verifies("LAY-012")
 def test_examples_run_as_printed(name):
     if name == "tutorial-jiio.md":

@@ -1,13 +1,17 @@
-"""Every table and figure of chapters 3 and 8 has its entry: R, S, or N with the reason."""
+"""Every table and figure of chapters 3, 4 and 8 has its entry: R, S, or N with the reason."""
 
 import pytest
 
 from groundtools import registry
 
-TABLES = ("t3.1", "t3.2", "t3.3", "t3.4", "t3.5", "t3.6", "t3.7", "t3.8", "t8.1")
-FIGURES = (*(f"f3.{k}" for k in range(2, 11)), *(f"f8.{k}" for k in range(2, 13)))
-OTHERS = ("jiio-memory", "mpc-time", "mpc-slew")
-NOT_HERE = ("t3.1", "t3.7", "f8.11", "t8.1")
+TABLES = ("t3.1", "t3.2", "t3.3", "t3.4", "t3.5", "t3.6", "t3.7", "t3.8", "t4.1", "t4.2", "t4.3", "t8.1")
+FIGURES = (
+    *(f"f3.{k}" for k in range(2, 11)),
+    *(f"f4.{k}" for k in range(3, 13)),
+    *(f"f8.{k}" for k in range(2, 13)),
+)
+OTHERS = ("jiio-memory", "mpc-time", "mpc-slew", "ba-cost")
+NOT_HERE = ("t3.1", "t3.7", "t4.1", "t4.2", "t4.3", "f8.11", "t8.1")
 
 
 @pytest.mark.verifies("LAY-010")

@@ -1,0 +1,1 @@
+"""What the passes say about the camera: focal length, distortion, mounting, landmarks."""
