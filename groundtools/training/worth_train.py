@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from flightsw.camera.model import Camera
-from flightsw.estimate.batch import EstimatorOptions, _setup, estimate_orbit
+from flightsw.estimate.batch import EstimatorOptions, estimate_orbit, fit_setup
 from flightsw.estimate.final_fit import _with_bounds
 from flightsw.estimate.observations import Observations
 from flightsw.estimate.orbit_fit import OFFSET, SIZE, Belief
@@ -85,7 +85,7 @@ def arc_from(
     x0[:3], x0[3:6], x0[6] = solution.r_eci, solution.v_eci, solution.drag_scale
     x0[OFFSET] = solution.pointing_offset_rad
     t_s = solution.epoch - observations.epoch
-    setup = _with_bounds(_setup(sightings, options), Belief(t_s, x0, np.zeros((SIZE, SIZE))))
+    setup = _with_bounds(fit_setup(sightings, options), Belief(t_s, x0, np.zeros((SIZE, SIZE))))
     return WeightArc(OrbitLayer(sightings, setup, t_s), x0, features[sightings.row], true_px[sightings.row])
 
 
