@@ -58,8 +58,8 @@ class Target(Protocol):
     def memory_mb(self) -> float:
         """Return the memory of the program and its workers, proportional, MB."""
 
-    def put(self, name: str, data: bytes, *, mode: int = 0o644) -> None:
-        """Write a file, named from the target's folder."""
+    def put(self, name: str, data: bytes, *, mode: int = 0o644, in_place: bool = False) -> None:
+        """Write a file, named from the target's folder; in_place : the file that is open stays it."""
 
     def get(self, name: str) -> bytes:
         """Return a file's content."""
@@ -93,8 +93,12 @@ class _Folder:
         }  # fmt: skip
         (self.folder / BOARD / boards.PLAN).write_text(json.dumps(plan), encoding="utf-8")
 
-    def put(self, name: str, data: bytes, *, mode: int = 0o644) -> None:
+    def put(self, name: str, data: bytes, *, mode: int = 0o644, in_place: bool = False) -> None:
         path = self.folder / name
+        if in_place:
+            with open(path, "r+b") as file:
+                file.write(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.put")
         part.write_bytes(data)
