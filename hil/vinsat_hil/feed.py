@@ -62,13 +62,16 @@ def mono_ns(t_s: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One frame. t_s : when it was exposed; arrives_s : when its file is there."""
+    """One frame. t_s : when it was exposed; arrives_s : when its file is there; may_fix :
+    whether it shows landmarks.
+    """
 
     t_s: float
     tai_ns: int
     arrives_s: float
     jpeg: bytes
     rows: tuple[ObservationRow, ...]
+    may_fix: bool
 
     @property
     def name(self) -> str:
@@ -90,9 +93,12 @@ class Feed:
 
 
 def make_feed(
-    scenario: Scenario, case: KnownCase, faults: Sequence[Fault], picture: Callable[[float], Image]
+    scenario: Scenario,
+    case: KnownCase,
+    faults: Sequence[Fault],
+    picture: Callable[[float], tuple[Image, bool]],
 ) -> Feed:
-    """Return the feed. picture(t_s) : what the camera sees, (h, w, 3)."""
+    """Return the feed. picture(t_s) : what the camera sees, (h, w, 3), and whether landmarks are in it."""
     clock = Clock(tuple(fault for fault in faults if fault.kind.layer == "clock"))
     rows = rows_of(case.observations)
     rngs = {id(fault): np.random.default_rng([fault.seed, 1]) for fault in faults}
@@ -108,11 +114,12 @@ def _shots(
     rows: list[ObservationRow],
     clock: Clock,
     faults: list[tuple[Fault, np.random.Generator]],
-    picture: Callable[[float], Image],
+    picture: Callable[[float], tuple[Image, bool]],
 ) -> list[Shot]:
     """Return one frame's files: none, one, or two."""
     on = [(fault, rng) for fault, rng in faults if fault.covers(t_s)]
-    image, late_s, again, kept = picture(t_s), 0.0, False, True
+    image, may_fix = picture(t_s)
+    late_s, again, kept = 0.0, False, True
     for fault, rng in on:
         if fault.name == "frame_drop":
             kept &= rng.random() >= fault.amount
@@ -121,7 +128,7 @@ def _shots(
         elif fault.name == "frame_late":
             late_s += fault.amount
         elif fault.name in UNSEEING:
-            image, rows = _unseeing(fault.name, image, rng), []
+            image, rows, may_fix = _unseeing(fault.name, image, rng), [], False
         elif fault.kind.layer == "detector":
             rows = _misled(fault, rows, rng)
     if not kept:
@@ -136,7 +143,7 @@ def _shots(
     stamped = [replace(row, epoch=row.epoch + clock.offset_s(t_s)) for row in rows]
     if clock.is_rolled_over(t_s):
         stamped = []  # one table of observations spans a month at most
-    shot = Shot(t_s, tai_ns, t_s + late_s, jpeg, tuple(stamped))
+    shot = Shot(t_s, tai_ns, t_s + late_s, jpeg, tuple(stamped), may_fix)
     return [shot, replace(shot, arrives_s=shot.arrives_s + DUPLICATE_S)] if again else [shot]
 
 

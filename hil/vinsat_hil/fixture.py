@@ -78,9 +78,10 @@ def write_fixture(folder: Path) -> None:
     mf.write_manifest(folder, mf.Manifest(mf.SCHEMA, (place,), rc))
 
 
-def fixture_picture(t_s: float) -> Image:
-    """Return what the camera sees at a time, (h, w, 3): the known place, or another one."""
-    return _rendered(t_s % FIX_EVERY_S == 0.0)
+def fixture_picture(t_s: float) -> tuple[Image, bool]:
+    """Return what the camera sees at a time, (h, w, 3): the known place (True), or another one."""
+    is_known = t_s % FIX_EVERY_S == 0.0
+    return _rendered(is_known), is_known
 
 
 @cache

@@ -111,7 +111,7 @@ def _sequence(e: Evidence) -> str:
 
 def _memory(e: Evidence) -> str:
     t_s, most = max(e.memory_mb, key=lambda pair: pair[1], default=(0.0, 0.0))
-    return f"{most:.0f} MB at {t_s:g} s" if most > e.rig.memory_mb else ""
+    return f"{most:.0f} MB at {t_s:g} s" if most > e.rig.memory_mb + e.rig.extra_mb else ""
 
 
 def _once(e: Evidence) -> str:
@@ -199,6 +199,16 @@ def _right(e: Evidence) -> str:
     return ""
 
 
+def _no_false_fix(e: Evidence) -> str:
+    may = {shot.tai_ns for shot in e.feed.shots if shot.may_fix}
+    for entry in e.records.values():
+        if entry.kind == medium.OBSERVATIONS:
+            content = entry.content()
+            if content["rows"] and content["tai_ns"] not in may:
+                return f"{content['frame']} shows no landmark and is called a fix"
+    return ""
+
+
 def _recovers(e: Evidence) -> str:
     """After the last fault the last pass is flown: it must be seen, and be estimated."""
     if e.scenario.inference != "observations":
@@ -237,5 +247,6 @@ INVARIANTS = (
     Invariant("frames_count_once", "no frame's observations are recorded twice", _frames_once),
     Invariant("truth_stays_out", "the program opens its own files and no others", _own),
     Invariant("never_determined_and_wrong", "a determined orbit is within 5 km and 5 sigma", _right),
+    Invariant("no_false_fix", "a frame that shows no landmark gives none", _no_false_fix),
     Invariant("recovers", "the pass after the last fault is seen and estimated", _recovers),
 )

@@ -8,16 +8,17 @@ from pathlib import Path
 from flightsw.runtime.known_case import CAMERA
 from flightsw.runtime.link.keys import KEY_BYTES, Keys, keys_text
 from flightsw.runtime.tables import ObservationRow, write_observations
+from flightsw.vision.preprocess import MODEL_CAMERA
 from vinsat_hil.rig import Rig
 from vinsat_hil.scenario import Scenario
 from vinsat_hil.target import PAYLOAD, Target
 
-CAMERA_TOML = f"""width_px = {CAMERA.width_px}
-height_px = {CAMERA.height_px}
-fx_px = {CAMERA.fx_px}
-fy_px = {CAMERA.fy_px}
-cx_px = {CAMERA.cx_px}
-cy_px = {CAMERA.cy_px}
+CAMERA_TOML = """width_px = {c.width_px}
+height_px = {c.height_px}
+fx_px = {c.fx_px}
+fy_px = {c.fy_px}
+cx_px = {c.cx_px}
+cy_px = {c.cy_px}
 distortion = [0.0, 0.0, 0.0, 0.0, 0.0]
 cam_from_body = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 """
@@ -71,14 +72,16 @@ def lay_out(
     model_sets: tuple[Path, ...],
 ) -> None:
     """Write everything but frames. clock, link : the lines of these tables; model_sets : folders to copy."""
+    camera = CAMERA if scenario.inference == "observations" else MODEL_CAMERA
     names = [f"models/{letter}" for letter in "ab"[: max(len(model_sets), 1)]]
     text = PAYLOAD_TOML.format(
         models=json.dumps(names), clock=clock, link=link, inference=scenario.inference,
         table="observations.csv" if scenario.inference == "observations" else "",
-        worker_s=rig.worker_s, worker_mb=rig.worker_mb, memory_mb=rig.memory_mb,
+        worker_s=rig.worker_s, worker_mb=scenario.worker_mb + rig.extra_mb,
+        memory_mb=rig.memory_mb + rig.extra_mb,
     )  # fmt: skip
     target.put(f"{PAYLOAD}/payload.toml", text.encode())
-    target.put(f"{PAYLOAD}/camera.toml", CAMERA_TOML.encode())
+    target.put(f"{PAYLOAD}/camera.toml", CAMERA_TOML.format(c=camera).encode())
     target.put(f"{PAYLOAD}/keys", keys_text(keys).encode(), mode=0o600)
     target.put(f"{PAYLOAD}/taken/.folder", b"")
     if scenario.inference == "observations":

@@ -47,8 +47,8 @@ class Rig:
 
     rung : of the ladder; restart_s : a start has to answer within; answer_s : an instant's
     work has to be done within (both of real time); hang_s : after which a watchdog would
-    act; worker_s : a worker's time for a task; memory_mb : the budget of all its processes,
-    worker_mb : of the inference worker.
+    act; worker_s : a worker's time for a task; memory_mb : the budget of all its processes;
+    extra_mb : what the rig itself adds to each process (an emulator, the host).
     """
 
     name: str
@@ -58,7 +58,7 @@ class Rig:
     hang_s: float = 0.5
     worker_s: float = 8.0
     memory_mb: float = 350.0
-    worker_mb: float = 120.0
+    extra_mb: float = 0.0
     emulated: Emulated = field(default_factory=Emulated)
     remote: Remote = field(default_factory=Remote)
 

@@ -32,7 +32,8 @@ class Scenario:
     inference : "observations" (a detector's table) or "models" (fixture networks look at
     rendered frames). passes_s : starts, s past the first frame; frames : a pass; every_s :
     between frames; tick_s : between instants away from passes; settle_s : after the last
-    frame, free of faults; landmarks, noise_px : see `known_case`.
+    frame, free of faults; landmarks, noise_px : see `known_case`; worker_mb :
+    budget of the inference worker.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Scenario:
     settle_s: float = 900.0
     landmarks: int = 30
     noise_px: float = 1.0
+    worker_mb: float = 120.0
 
     def __post_init__(self) -> None:
         """Refuse what is no flight. Raises InputError."""

@@ -146,10 +146,10 @@ def command_times(scenario: Scenario) -> tuple[float, ...]:
     return (*(float(t) for t in spread), last + 30.0, last + 80.0, last + 150.0)
 
 
-def _pictures(scenario: Scenario) -> tuple[Callable[[float], NDArray[np.uint8]], tuple[Path, ...]]:
+def _pictures(scenario: Scenario) -> tuple[Callable[[float], tuple[NDArray[np.uint8], bool]], tuple[Path, ...]]:
     """Return what the camera sees at a time, and the sets of models."""
     if scenario.inference == "observations":
-        return lambda t_s: GREY, ()
+        return lambda t_s: (GREY, True), ()
     from vinsat_hil.fixture import fixture_models, fixture_picture
 
     models = fixture_models()
