@@ -37,7 +37,10 @@ def run(
     rig: RigName = "process",
     scenario: ScenarioName = "quick",
     faults: Annotated[
-        str, Parameter(help="none, random (by the seed), a line NAME@AT_S[+DURATION_S][*AMOUNT], or a .toml file.")
+        str,
+        Parameter(
+            help="none, random (by the seed), a line NAME@AT_S[+DURATION_S][*AMOUNT], or a .toml file."
+        ),
     ] = "none",
     seed: int = 7,
     mutant: Annotated[str, Parameter(help="A seeded defect; see `vinsat hil mutants`.")] = "",
@@ -121,7 +124,9 @@ def trials(
         for trial in run_trials(plan, workers=workers):
             progress.advance(bar)
             if trial["violated"]:
-                progress.console.print(f"{trial['seed']}: {trial['faults']}: {trial['violated']}", markup=False)
+                progress.console.print(
+                    f"{trial['seed']}: {trial['faults']}: {trial['violated']}", markup=False
+                )
     found = summary(out)
     if as_json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
@@ -207,5 +212,7 @@ def _faults(text: str, rig: Rig, scenario: Scenario, seed: int) -> tuple[Fault, 
     played = read_faults(text)
     for fault in played:
         if rig.rung not in fault.kind.rungs:
-            raise UsageError(f"{fault.name} cannot be played {rig.name}; it can on {', '.join(fault.kind.rungs)}")
+            raise UsageError(
+                f"{fault.name} cannot be played {rig.name}; it can on {', '.join(fault.kind.rungs)}"
+            )
     return played

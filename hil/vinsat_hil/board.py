@@ -35,7 +35,7 @@ _FAILURES = {Medium.FULL: errno.ENOSPC, Medium.READ_ONLY: errno.EROFS}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-class PowerCut(BaseException):  # noqa: N818 (it is no error: nothing is left to handle it)
+class PowerCut(BaseException):
     """Power is gone, for a payload that lives in the host's process."""
 
 

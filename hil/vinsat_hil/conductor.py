@@ -112,9 +112,7 @@ class Conductor:
         self._wire.send(self._spoilers[UP].pass_on(said, t_s))
         timeout_s = e.rig.hang_s if is_hung else e.rig.answer_s
         clock = e.feed.clock
-        digest = self._clock.tick(
-            clock.tai_ns(t_s), mono_ns(t_s), self.target.is_alive, timeout_s=timeout_s
-        )
+        digest = self._clock.tick(clock.tai_ns(t_s), mono_ns(t_s), self.target.is_alive, timeout_s=timeout_s)
         if digest is NoAnswer.SILENT and not is_hung:
             e.silent.append(t_s)
         if isinstance(digest, NoAnswer):
@@ -170,7 +168,7 @@ class Conductor:
         e.heard, e.asked, e.forged = self._tap.heard, self._ground.asked, self._ground.forged
         e.lost += [number for number in self._committed if number not in e.records]
         e.lost = sorted(set(e.lost))
-        base = str(self._folder) + "/"
+        base = str(getattr(self.target, "base", self._folder)) + "/"
         for name in self.target.names(BOARD):
             if name.startswith(boards.CRASH):
                 e.crashes.append(self.target.get(f"{BOARD}/{name}").decode("utf-8", "replace"))

@@ -235,6 +235,5 @@ _BOARD = (
 )  # fmt: skip
 
 KINDS: dict[str, FaultKind] = {
-    kind.name: kind
-    for kind in (*_FEED, *_DETECTOR, *_LINK, *_PROCESS, *_MEDIUM, *_CLOCK, *_FILES, *_BOARD)
+    kind.name: kind for kind in (*_FEED, *_DETECTOR, *_LINK, *_PROCESS, *_MEDIUM, *_CLOCK, *_FILES, *_BOARD)
 }

@@ -99,7 +99,7 @@ def _torn(e: Evidence) -> str:
 
 def _sequence(e: Evidence) -> str:
     last: dict[tuple[int, str], int] = {}
-    is_first_heard = e.rig.rung != "remote"  # TCP: what is sent before the ground connects is lost
+    is_first_heard = not e.rig.remote.link.startswith("tcp:")  # what is sent before the ground connects
     for packet in e.heard:
         key = (packet.start, packet.name)
         expected = (last[key] + 1) % COUNTS if key in last else 0
@@ -225,7 +225,9 @@ def _recovers(e: Evidence) -> str:
         return f"{len(want - seen)} of {len(want)} frames of the last pass, after all faults, are not seen"
     solved = [entry for entry in e.records.values() if entry.kind == medium.SOLUTION]
     newest = max((x.sequence for x in e.records.values() if x.kind == medium.OBSERVATIONS), default=0)
-    return "" if solved and solved[-1].sequence > newest else "the last pass, after all faults, is not estimated"
+    return (
+        "" if solved and solved[-1].sequence > newest else "the last pass, after all faults, is not estimated"
+    )
 
 
 def _replies(e: Evidence) -> list[Heard]:

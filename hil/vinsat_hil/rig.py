@@ -29,9 +29,9 @@ class Emulated:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
     """agent : HOST:PORT of `vinsat hil agent` on the board; host : this computer's address
-    there; link : where the link is reached from here, "pty" (on the board itself, through
-    the agent) or an address of `vinsat link` such as serial:/dev/ttyUSB0:460800;
-    device : the link's device on the board.
+    there; link : where the link is reached from here, an address of `vinsat link` such as
+    serial:/dev/ttyUSB0:460800 or tcp:192.168.7.2:4712, or "pty" where the board is this
+    computer; device : the link's serial device on the board, "" for TCP.
     """
 
     agent: str = ""

@@ -14,7 +14,9 @@ from vinsat_hil.trial import Outcome
 Fly = Callable[[tuple[Fault, ...]], Outcome]
 
 
-def shrink(faults: Sequence[Fault], violated: Sequence[str], fly: Fly) -> tuple[tuple[Fault, ...], Outcome | None]:
+def shrink(
+    faults: Sequence[Fault], violated: Sequence[str], fly: Fly
+) -> tuple[tuple[Fault, ...], Outcome | None]:
     """Return the smallest subset that violates one of these invariants, and its outcome.
 
     Without a smaller one it is the whole, and None, for that was flown already.

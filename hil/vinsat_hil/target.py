@@ -274,7 +274,7 @@ class InProcessTarget(_Folder):
         class Kept(popen):  # type: ignore[misc, valid-type]
             """A process that the board ends with itself."""
 
-            def __init__(kept, *arguments: object, **options: object) -> None:  # noqa: N805
+            def __init__(kept, *arguments: object, **options: object) -> None:
                 super().__init__(*arguments, **options)
                 board.processes.append(kept)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vinsat_hil.agent import RemoteTarget
 from vinsat_hil.clock_host import ClockHost
 from vinsat_hil.composition import line_of
 from vinsat_hil.conductor import Conductor, digest_of
@@ -28,7 +29,7 @@ from vinsat_hil.layout import lay_out, make_keys
 from vinsat_hil.rig import Rig
 from vinsat_hil.scenario import Scenario, Truth, flown
 from vinsat_hil.target import InProcessTarget, LocalTarget, Target
-from vinsat_hil.wire import PtyWire
+from vinsat_hil.wire import PtyWire, StreamWire, Wire
 
 GREY = np.full((16, 16, 3), 90, dtype=np.uint8)
 SHM = Path("/dev/shm")  # a medium that does not wear: the board plays the one that fails
@@ -119,23 +120,44 @@ def _fly(
     (folder / "truth.json").write_text(json.dumps(case.state.tolist()), encoding="utf-8")
     keys = make_keys(seed)
     with contextlib.ExitStack() as stack:
-        wire = PtyWire()
+        clock = ClockHost(rig.remote.host, listen="0.0.0.0" if rig.rung == "remote" else "127.0.0.1")
+        target = _target(rig, folder, clock, stack)
+        wire, link = _wire(rig)
         stack.callback(wire.close)
-        clock = ClockHost()
-        target: Target
-        if rig.rung == "in-process":
-            target = inner = InProcessTarget(folder)
-            inner.hang_up = clock.hang_up  # type: ignore[method-assign]
-        else:
-            target = LocalTarget(folder, rig)
-        target.prepare(link=wire.path, mutant=mutant)
+        device = wire.path if isinstance(wire, PtyWire) else rig.remote.device
+        target.prepare(link=device, mutant=mutant)
         lay_out(
-            target, scenario, rig, keys=keys, table=feed.table(), model_sets=model_sets,
+            target, scenario, rig, keys=keys, table=feed.table(), model_sets=model_sets, link=link,
             clock=f'kind = "lockstep"\naddress = "{clock.address}"',
-            link=f'kind = "serial"\npath = "{wire.path}"\nbaud = 115200',
         )  # fmt: skip
         ground = Ground(keys, seed, command_times(scenario))
         return Conductor(target, wire, clock, ground, evidence, folder).run()
+
+
+def _target(rig: Rig, folder: Path, clock: ClockHost, stack: contextlib.ExitStack) -> Target:
+    if rig.rung == "in-process":
+        inner = InProcessTarget(folder)
+        inner.hang_up = clock.hang_up  # type: ignore[method-assign]
+        return inner
+    if rig.rung == "remote":
+        remote = RemoteTarget(folder, rig)
+        stack.callback(remote.close)
+        return remote
+    return LocalTarget(folder, rig)
+
+
+def _wire(rig: Rig) -> tuple[Wire, str]:
+    """Return the link from this side, and the lines of the payload's table for the other."""
+    if rig.rung != "remote" or rig.remote.link == "pty":
+        pseudo = PtyWire()
+        return pseudo, f'kind = "serial"\npath = "{pseudo.path}"\nbaud = 115200'
+    if rig.remote.link.startswith("tcp:"):
+        port = rig.remote.link.rpartition(":")[2]
+        return StreamWire(rig.remote.link), f'kind = "tcp"\nhost = "0.0.0.0"\nport = {port}'
+    return (
+        StreamWire(rig.remote.link),
+        f'kind = "serial"\npath = "{rig.remote.device}"\nbaud = {rig.remote.baud}',
+    )
 
 
 def command_times(scenario: Scenario) -> tuple[float, ...]:
@@ -146,7 +168,9 @@ def command_times(scenario: Scenario) -> tuple[float, ...]:
     return (*(float(t) for t in spread), last + 30.0, last + 80.0, last + 150.0)
 
 
-def _pictures(scenario: Scenario) -> tuple[Callable[[float], tuple[NDArray[np.uint8], bool]], tuple[Path, ...]]:
+def _pictures(
+    scenario: Scenario,
+) -> tuple[Callable[[float], tuple[NDArray[np.uint8], bool]], tuple[Path, ...]]:
     """Return what the camera sees at a time, and the sets of models."""
     if scenario.inference == "observations":
         return lambda t_s: (GREY, True), ()
@@ -171,6 +195,4 @@ def _folder(keep: str) -> Iterator[Path]:
 
 def _cpu_s() -> float:
     """Return processor time of this process and of its children that have ended."""
-    return sum(
-        sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -5,6 +5,7 @@ all that was sent lies before the payload, `collect` when all that the payload h
 (as its board counts it) is here.
 """
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -18,7 +19,9 @@ from typing import Protocol
 
 import numpy as np
 
+from flightsw.errors import InputError
 from flightsw.runtime.link.framing import DELIMITER
+from groundtools.link.streams import Stream, open_stream
 from vinsat_hil.faults import Fault
 
 WAIT_S = 10.0  # of real time, for the kernel to move bytes
@@ -73,10 +76,6 @@ class PtyWire:
                 return bytes(out)
             select.select([self._ours], [], [], 0.005)
 
-    def forget(self) -> None:
-        """Drop what nobody has read: the line was dead with the payload."""
-        termios.tcflush(self._theirs, termios.TCIFLUSH)
-
     def close(self) -> None:
         """Close both ends."""
         os.close(self._ours)
@@ -85,6 +84,58 @@ class PtyWire:
     def _waiting(self) -> int:
         count: int = struct.unpack("i", fcntl.ioctl(self._theirs, termios.FIONREAD, b"\0" * 4))[0]
         return count
+
+
+class StreamWire:
+    """A serial line or TCP port of a board elsewhere, opened when it can be.
+
+    Nothing tells when bytes have crossed such a line, so `send` waits a little, and where
+    the board cannot count what it sends (TCP) `receive` listens until it is quiet.
+    """
+
+    SETTLE_S, QUIET_S = 0.05, 0.1
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._stream: Stream | None = None
+
+    def send(self, data: bytes) -> None:
+        """Send; nobody there is a packet lost."""
+        if data and self._opened() is not None:
+            try:
+                self._opened().send(data)  # type: ignore[union-attr]
+                time.sleep(self.SETTLE_S)
+            except InputError:
+                self._drop()
+
+    def receive(self, at_least: int) -> bytes:
+        """Return what has come."""
+        out, end = bytearray(), time.monotonic() + WAIT_S
+        while (stream := self._opened()) is not None and time.monotonic() < end:
+            try:
+                piece = stream.receive(self.QUIET_S)
+            except InputError:
+                self._drop()
+                break
+            out += piece
+            if not piece and len(out) >= at_least:
+                break
+        return bytes(out)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._drop()
+
+    def _opened(self) -> Stream | None:
+        if self._stream is None:
+            with contextlib.suppress(InputError):
+                self._stream = open_stream(self._address)
+        return self._stream
+
+    def _drop(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
 
 class Spoiler:
