@@ -26,7 +26,7 @@ CONNECT_S = 10.0
 MIRRORED = (f"{PAYLOAD}/store", f"{PAYLOAD}/products", BOARD)
 CALLS = (
     "prepare", "start", "is_alive", "kill", "stop", "hang", "signal_worker", "memory_mb", "put", "get",
-    "names", "switch", "reading",
+    "names", "switch", "reading", "cpu_s",
 )  # fmt: skip
 
 
@@ -114,6 +114,9 @@ class RemoteTarget:
 
     def memory_mb(self) -> float:
         return float(self._call("memory_mb"))
+
+    def cpu_s(self) -> float:
+        return float(self._call("cpu_s"))
 
     def put(self, name: str, data: bytes, *, mode: int = 0o644, in_place: bool = False) -> None:
         head = {"do": "put", "arguments": [name], "options": {"mode": mode, "in_place": in_place}}

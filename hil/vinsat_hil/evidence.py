@@ -37,7 +37,7 @@ class Told:
 class Evidence:
     """Gathered while a trial runs.
 
-    chain : digest of each instant; starts_s : real time until a start answered; records :
+    chain : digest of each instant; starts_s : processor time until a start answered; records :
     the log at the end, by sequence; lost : records that were committed and are gone or
     changed; damaged : hit by a fault that flips bits; memory_mb : at instants; opened :
     files that program and workers opened, from the trial's folder; forged : counters.

@@ -160,10 +160,7 @@ def _misled(fault: Fault, rows: list[ObservationRow], rng: np.random.Generator) 
     if fault.name == "wrong_region":
         if rng.random() >= fault.amount:
             return rows
-        return [
-            replace(row, lon_deg=(row.lon_deg + 180.0 + FAR_DEG) % 360.0 - 180.0, landmark_id=f"w{row.landmark_id}")
-            for row in rows
-        ]  # fmt: skip
+        return [replace(row, lon_deg=_far(row.lon_deg), landmark_id=f"w{row.landmark_id}") for row in rows]
     size = (CAMERA.width_px, CAMERA.height_px)
     return [
         replace(row, u_px=float(rng.uniform(0.0, size[0])), v_px=float(rng.uniform(0.0, size[1])))
@@ -171,6 +168,10 @@ def _misled(fault: Fault, rows: list[ObservationRow], rng: np.random.Generator) 
         else row
         for row in rows
     ]
+
+
+def _far(lon_deg: float) -> float:
+    return (lon_deg + 180.0 + FAR_DEG) % 360.0 - 180.0
 
 
 def _reordered(shots: list[Shot], faults: Sequence[Fault]) -> list[Shot]:

@@ -29,7 +29,7 @@ NIGHT_TOO = ("sun_elevation_min_deg", -90.0)  # the first command: the scenario'
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A telemetry packet as it left the payload, before the link's faults. start : which one of the payload."""
+    """A telemetry packet as it left the payload, before the link's faults; of its start number `start`."""
 
     start: int
     t_s: float

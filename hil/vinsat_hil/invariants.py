@@ -60,7 +60,7 @@ def _back(e: Evidence) -> str:
         return f"no answer at {e.silent[0]:g} s"
     worst = max(e.starts_s, default=float("inf"))
     if worst > e.rig.restart_s:
-        return f"the slowest start answered after {worst:.1f} s"
+        return f"the slowest start answered after {worst:.1f} s of processor time"
     if e.end_code != 0:
         return f"asked to end, it ended with {e.end_code}"
     open_ = [asked.counter for asked in e.asked if not asked.replied]

@@ -248,7 +248,8 @@ def _worker_not_replaced() -> None:
 
 _LIST = (
     Mutant("no_sync", "fdatasync is left out", "power_cut@5*9#1,power_cut@35*14#2,power_cut@300*4#4",
-           ("no_committed_record_lost", "settings_are_kept", "commands_run_once", "outcomes_are_true"), _no_sync),
+           ("no_committed_record_lost", "settings_are_kept", "commands_run_once", "outcomes_are_true"),
+           _no_sync),
     Mutant("no_record_crc", "checksums of records are not looked at", "flip_log@60*9#3,kill@300",
            ("no_unhandled_exception", "no_torn_record_accepted", "recovers", "back_in_time",
             "never_determined_and_wrong"), _no_record_crc),

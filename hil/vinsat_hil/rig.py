@@ -45,18 +45,18 @@ class Remote:
 class Rig:
     """One rig.
 
-    rung : of the ladder; restart_s : a start has to answer within; answer_s : an instant's
-    work has to be done within (both of real time); hang_s : after which a watchdog would
+    rung : of the ladder; restart_s : processor time within which a start has to answer;
+    answer_s : real time after which a payload that does not answer is given up; hang_s : after which a watchdog would
     act; worker_s : a worker's time for a task; memory_mb : the budget of all its processes;
     extra_mb : what the rig itself adds to each process (an emulator, the host).
     """
 
     name: str
     rung: Rung
-    restart_s: float = 30.0
-    answer_s: float = 120.0
+    restart_s: float = 3.0
+    answer_s: float = 300.0
     hang_s: float = 0.5
-    worker_s: float = 8.0
+    worker_s: float = 30.0
     memory_mb: float = 350.0
     extra_mb: float = 0.0
     emulated: Emulated = field(default_factory=Emulated)

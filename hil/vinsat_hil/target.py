@@ -58,6 +58,9 @@ class Target(Protocol):
     def memory_mb(self) -> float:
         """Return the memory of the program and its workers, proportional, MB."""
 
+    def cpu_s(self) -> float:
+        """Return the processor time of the program since its start, without its workers, s."""
+
     def put(self, name: str, data: bytes, *, mode: int = 0o644, in_place: bool = False) -> None:
         """Write a file, named from the target's folder; in_place : the file that is open stays it."""
 
@@ -176,6 +179,9 @@ class LocalTarget(_Folder):
     def memory_mb(self) -> float:
         return memory_mb(self._pids())
 
+    def cpu_s(self) -> float:
+        return _cpu_s(self._pids()[:1])
+
     def _pids(self) -> list[int]:
         if self._process is None or self._process.poll() is not None:
             return []
@@ -215,8 +221,7 @@ class InProcessTarget(_Folder):
         super().__init__(folder)
         self._thread: threading.Thread | None = None
         self._ended: list[int | BaseException] = []
-        self._board: boards.Board | None = None
-        self._unblock: contextlib.ExitStack | None = None
+        self._began = 0.0
         self.hang_up = lambda: None  # set by the host: ends the wait for its clock
 
     def prepare(self, *, link: str, mutant: str) -> None:
@@ -227,7 +232,7 @@ class InProcessTarget(_Folder):
     def start(self) -> None:
         for name in ("sent", "operations", "is_dead"):
             self.switch(name, 0)
-        self._ended = []
+        self._ended, self._began = [], time.process_time()
         self._thread = threading.Thread(target=self._fly, name="payload")
         self._thread.start()
 
@@ -250,6 +255,9 @@ class InProcessTarget(_Folder):
     def memory_mb(self) -> float:
         return memory_mb([os.getpid(), *children_of(os.getpid())])
 
+    def cpu_s(self) -> float:
+        return time.process_time() - self._began
+
     def _join(self) -> int | None:
         if self._thread is None:
             return None
@@ -264,7 +272,7 @@ class InProcessTarget(_Folder):
         return ended if isinstance(ended, int) else -signal.SIGKILL
 
     def _fly(self) -> None:
-        board = self._board = boards.Board(self.folder / BOARD, is_inside_host=True)
+        board = boards.Board(self.folder / BOARD, is_inside_host=True)
         environment = {boards.VARIABLE: board.folder, "PYTHONPATH": f"{INSIDE}{os.pathsep}{PACKAGE}"}
         before = {name: os.environ.get(name) for name in environment}
         handler, popen = signal.signal, subprocess.Popen
@@ -324,6 +332,16 @@ def _signal_worker(pids: list[int], number: int) -> bool:
                     wait_until_gone([pid])
                 return True
     return False
+
+
+def _cpu_s(pids: list[int]) -> float:
+    """Return user and system time of processes, s."""
+    ticks = 0
+    for pid in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            words = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            ticks += int(words[11]) + int(words[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _state(pid: int) -> str:
