@@ -46,9 +46,10 @@ class Rig:
     """One rig.
 
     rung : of the ladder; restart_s : processor time within which a start has to answer;
-    answer_s : real time after which a payload that does not answer is given up; hang_s : after which a watchdog would
-    act; worker_s : a worker's time for a task; memory_mb : the budget of all its processes;
-    extra_mb : what the rig itself adds to each process (an emulator, the host).
+    answer_s : real time after which a payload that does not answer is given up; hang_s :
+    after which a watchdog would act; worker_s : a worker's time for a task; memory_mb :
+    the budget of all its processes; extra_mb : what the rig itself adds to each process
+    (an emulator, the host).
     """
 
     name: str

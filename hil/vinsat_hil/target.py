@@ -180,7 +180,7 @@ class LocalTarget(_Folder):
         return memory_mb(self._pids())
 
     def cpu_s(self) -> float:
-        return _cpu_s(self._pids()[:1])
+        return cpu_s(self._pids()[:1])
 
     def _pids(self) -> list[int]:
         if self._process is None or self._process.poll() is not None:
@@ -334,7 +334,7 @@ def _signal_worker(pids: list[int], number: int) -> bool:
     return False
 
 
-def _cpu_s(pids: list[int]) -> float:
+def cpu_s(pids: list[int]) -> float:
     """Return user and system time of processes, s."""
     ticks = 0
     for pid in pids:
