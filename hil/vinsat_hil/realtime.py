@@ -19,8 +19,8 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from flightsw.runtime.known_case import CAMERA, EPOCH
 from flightsw.runtime.fly.parameters import NAME as PARAMETERS
+from flightsw.runtime.known_case import CAMERA, EPOCH
 from flightsw.runtime.link.keys import keys_text
 from flightsw.runtime.store.disk import FolderDisk
 from flightsw.runtime.store.store import Store
@@ -76,10 +76,10 @@ class RealTime:
     def sentence(self) -> str:
         """Return all of it in a line."""
         late = ", ".join(f"{value:.2f}" for value in self.late_s)
+        how = f"{self.cadence_s:g} s, {self.rate:g} times faster"
         return (
-            f"{self.missed} of {self.frames} deadlines missed ({self.cadence_s:g} s, {self.rate:g} times faster);"
-            f" from exposure to record {late} s (median, 99 %, most); {self.cpu_s_a_frame:.3f} s of processor"
-            f" a frame. {self.bottleneck}"
+            f"{self.missed} of {self.frames} deadlines missed ({how}); from exposure to record {late} s"
+            f" (median, 99 %, most); {self.cpu_s_a_frame:.3f} s of processor a frame. {self.bottleneck}"
         )
 
 
@@ -130,9 +130,8 @@ def _lay_out(folder: Path, *, rate: float, inference: str) -> None:
 
 def _grey(width: int, height: int) -> NDArray[np.uint8]:
     """Return a picture without landmarks and with texture, so that decoding costs what it costs."""
-    coarse = np.random.default_rng(0).integers(
-        40, 200, (height // 16 + 1, width // 16 + 1, 3), dtype=np.uint8
-    )
+    size = (height // 16 + 1, width // 16 + 1, 3)
+    coarse = np.random.default_rng(0).integers(40, 200, size, dtype=np.uint8)
     return np.ascontiguousarray(np.kron(coarse, np.ones((16, 16, 1), np.uint8))[:height, :width])
 
 

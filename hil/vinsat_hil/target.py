@@ -7,19 +7,15 @@ speaks to another computer.
 """
 
 import contextlib
-import gc
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-import warnings
 from pathlib import Path
 from typing import Protocol
 
-from flightsw.runtime.fly.assembly import fly
 from flightsw.runtime.fly.health import memory_mb
 from vinsat_hil import board as boards
 from vinsat_hil.rig import Rig
@@ -80,7 +76,7 @@ class Target(Protocol):
         """Return a switch of the board."""
 
 
-class _Folder:
+class FolderTarget:
     """Files and switches of a target on this computer."""
 
     def __init__(self, folder: Path) -> None:
@@ -89,7 +85,8 @@ class _Folder:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self._switches = Switches(folder / BOARD / boards.PAGE, create=True)
 
-    def _plan(self, *, link: str, mutant: str, executable: str) -> None:
+    def plan(self, *, link: str, mutant: str, executable: str) -> None:
+        """Write what the board is to know."""
         plan = {
             "root": str(self.folder / PAYLOAD) + os.sep, "base": str(self.folder) + os.sep,
             "link": link, "mutant": mutant, "executable": executable,
@@ -125,7 +122,7 @@ class _Folder:
         return self._switches[name]
 
 
-class LocalTarget(_Folder):
+class LocalTarget(FolderTarget):
     """The program as a process of this computer, native or under qemu-user."""
 
     def __init__(self, folder: Path, rig: Rig) -> None:
@@ -140,7 +137,7 @@ class LocalTarget(_Folder):
 
     def prepare(self, *, link: str, mutant: str) -> None:
         executable = self._python[0] if self._rig.rung == "emulated" else ""
-        self._plan(link=link, mutant=mutant, executable=executable)
+        self.plan(link=link, mutant=mutant, executable=executable)
 
     def start(self) -> None:
         self.switch("sent", 0)
@@ -174,7 +171,7 @@ class LocalTarget(_Folder):
             self._process.send_signal(signal.SIGSTOP)
 
     def signal_worker(self, number: int) -> bool:
-        return _signal_worker(self._pids()[1:], number)
+        return signal_worker_of(self._pids()[1:], number)
 
     def memory_mb(self) -> float:
         return memory_mb(self._pids())
@@ -214,98 +211,6 @@ class LocalTarget(_Folder):
         self._path += [str(flight), *(str(root / part) for part in self._rig.emulated.path)]
 
 
-class InProcessTarget(_Folder):
-    """The program in a thread of this process. A kill is a power cut that loses nothing."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._thread: threading.Thread | None = None
-        self._ended: list[int | BaseException] = []
-        self._began = 0.0
-        self.hang_up = lambda: None  # set by the host: ends the wait for its clock
-
-    def prepare(self, *, link: str, mutant: str) -> None:
-        if mutant:
-            raise ValueError("a seeded defect needs a process of its own")
-        self._plan(link=link, mutant="", executable="")
-
-    def start(self) -> None:
-        for name in ("sent", "operations", "is_dead"):
-            self.switch(name, 0)
-        self._ended, self._began = [], time.process_time()
-        self._thread = threading.Thread(target=self._fly, name="payload")
-        self._thread.start()
-
-    def is_alive(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
-
-    def kill(self) -> int | None:
-        self.switch("is_dead", 1)
-        return self._join()
-
-    def stop(self) -> int | None:
-        return self._join()
-
-    def hang(self) -> None:
-        raise ValueError("a thread cannot be stopped")
-
-    def signal_worker(self, number: int) -> bool:
-        return _signal_worker(children_of(os.getpid()), number)
-
-    def memory_mb(self) -> float:
-        return memory_mb([os.getpid(), *children_of(os.getpid())])
-
-    def cpu_s(self) -> float:
-        return time.process_time() - self._began
-
-    def _join(self) -> int | None:
-        if self._thread is None:
-            return None
-        self.hang_up()
-        self._thread.join(timeout=END_S)
-        self._thread = None
-        ended = self._ended[0] if self._ended else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # a dead payload closes nothing
-            self._ended = []
-            gc.collect()
-        return ended if isinstance(ended, int) else -signal.SIGKILL
-
-    def _fly(self) -> None:
-        board = boards.Board(self.folder / BOARD, is_inside_host=True)
-        environment = {boards.VARIABLE: board.folder, "PYTHONPATH": f"{INSIDE}{os.pathsep}{PACKAGE}"}
-        before = {name: os.environ.get(name) for name in environment}
-        handler, popen = signal.signal, subprocess.Popen
-        os.environ.update({name: str(value) for name, value in environment.items()})
-        signal.signal = lambda *arguments: None  # type: ignore[assignment, misc]  # signals are the host's
-
-        class Kept(popen):  # type: ignore[misc, valid-type]
-            """A process that the board ends with itself."""
-
-            def __init__(kept, *arguments: object, **options: object) -> None:
-                super().__init__(*arguments, **options)
-                board.processes.append(kept)
-
-        subprocess.Popen = Kept  # type: ignore[misc]
-        board.install()
-        try:
-            self._ended.append(fly(self.folder / PAYLOAD / "payload.toml"))
-        except boards.PowerCut:
-            self._ended.append(-signal.SIGKILL)
-        except BaseException as error:
-            boards._crash_hook(board.folder)(type(error), error, error.__traceback__)
-            self._ended.append(1)
-        finally:
-            board.remove()
-            board.bury()
-            signal.signal, subprocess.Popen = handler, popen  # type: ignore[misc]
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
-
-
 def children_of(pid: int) -> list[int]:
     """Return the processes that a process, or any thread of it, has started and that live."""
     found = []
@@ -323,7 +228,8 @@ def wait_until_gone(pids: list[int]) -> None:
         time.sleep(0.001)
 
 
-def _signal_worker(pids: list[int], number: int) -> bool:
+def signal_worker_of(pids: list[int], number: int) -> bool:
+    """Send a signal to the inference worker among processes; tell whether there is one."""
     for pid in pids:
         with contextlib.suppress(OSError):
             if b"\0inference" in Path(f"/proc/{pid}/cmdline").read_bytes():

@@ -23,12 +23,13 @@ from vinsat_hil.evidence import Evidence
 from vinsat_hil.faults import Fault
 from vinsat_hil.feed import make_feed
 from vinsat_hil.ground import Ground
+from vinsat_hil.in_process import InProcessTarget
 from vinsat_hil.invariants import Verdict, judge
 from vinsat_hil.judgement import judge_orbits
 from vinsat_hil.layout import lay_out, make_keys
 from vinsat_hil.rig import Rig
 from vinsat_hil.scenario import Scenario, Truth, flown
-from vinsat_hil.target import InProcessTarget, LocalTarget, Target
+from vinsat_hil.target import LocalTarget, Target
 from vinsat_hil.wire import PtyWire, StreamWire, Wire
 
 GREY = np.full((16, 16, 3), 90, dtype=np.uint8)
