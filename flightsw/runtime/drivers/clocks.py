@@ -6,7 +6,8 @@ faster from a given instant, the same over restarts of the program.
 
 `LockstepClock` speaks lines of text over a stream: the host sends `TICK <tai_ns>`, the
 payload does all that is due at that instant, waits for its workers, and answers
-`DONE <tai_ns> <digest>`. Between ticks time stands still.
+`DONE <tai_ns> <digest>`. Between ticks time stands still. `TICK <tai_ns> <mono_ns>` gives
+monotonic time too, so that the two can part, as they do when a clock is stepped.
 """
 
 import contextlib
@@ -86,6 +87,7 @@ class LockstepClock:
     def __init__(self, boot: int, address: tuple[str, int]) -> None:
         self._boot, self._offset_ns, self._tai_ns = boot, 0, 0
         self._first_ns: int | None = None
+        self._mono_ns: int | None = None
         try:
             self._socket = socket.create_connection(address, timeout=30.0)
         except OSError as error:
@@ -98,7 +100,8 @@ class LockstepClock:
     def now(self) -> Stamp:
         """Return the instant of the last tick."""
         assert self._first_ns is not None
-        return Stamp(self._boot, self._tai_ns - self._first_ns, self._tai_ns + self._offset_ns)
+        mono_ns = self._tai_ns - self._first_ns if self._mono_ns is None else self._mono_ns
+        return Stamp(self._boot, mono_ns, self._tai_ns + self._offset_ns)
 
     def wait(self, seconds: float, readers: list[int]) -> bool:
         """Wait for the next tick, whenever that is."""
@@ -134,10 +137,11 @@ class LockstepClock:
                 return False
             self._rest += piece
         line, _, self._rest = self._rest.partition(b"\n")
-        word, _, number = line.decode("ascii", "replace").partition(" ")
-        if word != "TICK" or not number.lstrip("-").isdigit():
+        word, *numbers = line.decode("ascii", "replace").split()
+        if word != "TICK" or len(numbers) not in (1, 2) or not all(n.lstrip("-").isdigit() for n in numbers):
             return False
-        self._tai_ns = int(number)
+        self._tai_ns = int(numbers[0])
+        self._mono_ns = int(numbers[1]) if len(numbers) == 2 else None
         if self._first_ns is None:
             self._first_ns = self._tai_ns
         return True
