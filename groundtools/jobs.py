@@ -10,7 +10,7 @@ does so again.
 import errno
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +36,13 @@ class Killed:
 
 def run_jobs(
     job: Callable[[T], R], items: Iterable[T], *, name: Callable[[T], str], workers: int, scheduler: str = ""
-) -> Iterator[tuple[T, R | Killed]]:
+) -> Generator[tuple[T, R | Killed], None, None]:
     """Yield (item, job(item)) of every item, in any order.
 
     job : a function of a module, or a partial of one; name(item) : unique; workers : of
     our own, 1 being this process; scheduler : tcp://HOST:PORT of a cluster in place of
     them, whose workers have this package. Raises RemoteError where it does not answer;
-    what a job raises is raised here.
+    what a job raises is raised here. Closing the generator drops what is under way.
     """
     if workers == 1 and not scheduler:
         for item in items:

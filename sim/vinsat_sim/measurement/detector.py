@@ -38,6 +38,9 @@ class DetectorErrors:
 
 PUBLISHED = DetectorErrors(noise_px=4.3, tails=3.3, landmark_px=1.5, pass_px=1.2, bad_share=0.04)
 
+SHIPPED = PUBLISHED
+ERRORS = {"published": PUBLISHED, "shipped": SHIPPED}
+
 
 def white(noise_px: float, *, bad_share: float = 0.0) -> DetectorErrors:
     """Return Gaussian noise of `noise_px` per axis, with a share of bad frames."""
