@@ -110,7 +110,7 @@ def fly_one(text: str, level: str, folder: Path, again: bool, seed: int) -> Tria
         trial = Trial(seed, Outcome.of(outcome.as_json()), cpu_s=time.process_time() - begun)
     except Exception as error:  # a trial that fails is set aside with its reason
         trial = Trial(seed, None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
-    if here is not None:
+    if here is not None and (again or here.get(seed) is None):  # an orphan of a killed parent may have
         here.put(trial)
     return trial
 

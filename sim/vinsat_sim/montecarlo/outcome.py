@@ -73,7 +73,8 @@ class Outcome:
         known = {field.name for field in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
         passes = tuple(Pass(**one) for one in values.pop("passes", ()))
-        return cls(**values, passes=passes, curve_km=tuple(values.pop("curve_km", ())))
+        curve_km = tuple(values.pop("curve_km", ()))
+        return cls(**values, passes=passes, curve_km=curve_km)
 
 
 def outcome_of(
