@@ -217,36 +217,54 @@ def children(pid: int) -> list[int]:
     return below
 
 
+def killed_and_finished(
+    folder: Path, scenario: Path, rng: np.random.Generator, *, kills: int, workers: int
+) -> int:
+    """Kill a campaign `kills` times, a worker before every other one, and return how many trials there were.
+
+    A stored trial stays the very file it was: same inode, same time.
+    """
+    command = [VINSAT, "sim", "campaign", scenario, "--trials", "5000", "--out", folder]
+    command += ["--workers", str(workers)]
+    kept: dict[str, tuple[int, int]] = {}
+    for number in range(kills):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wanted, end = len(kept) + 2 + int(rng.integers(6)), time.monotonic() + 240.0
+        while len(stamps(folder)) < wanted and time.monotonic() < end:
+            time.sleep(0.05)
+        if number % 2 and workers > 1:
+            kill(children(process.pid)[-1])
+            time.sleep(rng.uniform(0.0, 2.0))
+        assert process.poll() is None, "the kill met no campaign at work"
+        process.kill()  # its workers are left to notice and end
+        process.wait()
+        now = stamps(folder)
+        assert {name: now.get(name) for name in kept} == kept, "a stored trial was lost or flown again"
+        kept = now
+    return len(kept)
+
+
+def same_as_alone(folder: Path, text: str, alone_in: Path, trials: int) -> bool:
+    """Finish a campaign and tell whether it holds what one process alone makes."""
+    plan = Plan(trials=trials, workers=1)
+    fly_campaign(folder, text, "measurement", plan)
+    fly_campaign(alone_in, text, "measurement", plan)
+    return outcomes(folder)[:trials] == outcomes(alone_in)
+
+
+@pytest.mark.verifies("SIM-201")
+def test_two_kills_lose_and_repeat_nothing(short_text, short_file, tmp_path, rng):
+    there = killed_and_finished(tmp_path / "c", short_file, rng, kills=2, workers=1)
+    assert there >= 4
+    assert same_as_alone(tmp_path / "c", short_text, tmp_path / "alone", 6)
+
+
 @pytest.mark.verifies("SIM-201")
 @pytest.mark.slow
 def test_twenty_kills_of_workers_and_parent_lose_and_repeat_nothing(short_text, short_file, tmp_path, rng):
-    """A stored trial stays the very file it was, and ends as one process alone makes it."""
-    folder, trials = tmp_path / "c", 400
-    command = [VINSAT, "sim", "campaign", short_file, "--trials", str(trials), "--out", folder]
-    kept: dict[str, tuple[int, int]] = {}
-    met = 0
-    for number in range(20):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 120.0
-        there = len(kept)
-        while len(stamps(folder)) < there + 2 + int(rng.integers(6)) and time.monotonic() < end:
-            time.sleep(0.05)
-        workers = children(process.pid)
-        met += process.poll() is None
-        if number % 2:
-            for worker in workers[-1:]:
-                kill(worker)
-            time.sleep(1.0)
-        process.kill()
-        process.wait()
-        time.sleep(0.5)  # its workers notice and end
-        now = stamps(folder)
-        assert {name: now.get(name) for name in kept} == kept
-        kept = now
-    assert met == 20
-    fly_campaign(folder, short_text, "measurement", Plan(trials=len(kept) + 10, workers=1))
-    fly_campaign(tmp_path / "alone", short_text, "measurement", Plan(trials=len(kept) + 10, workers=1))
-    assert outcomes(folder)[: len(kept) + 10] == outcomes(tmp_path / "alone")
+    there = killed_and_finished(tmp_path / "c", short_file, rng, kills=20, workers=2)
+    assert there >= 40
+    assert same_as_alone(tmp_path / "c", short_text, tmp_path / "alone", there)
 
 
 def kill(pid: int) -> None:
