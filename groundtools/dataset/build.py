@@ -6,12 +6,11 @@ the number of pictures. What fails for good is quarantined with its reason; what
 service refuses (credentials, quota, budget) stops the build, to be resumed later.
 """
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from flightsw.config import parse_toml
 from flightsw.errors import InputError, UsageError
@@ -23,12 +22,7 @@ from groundtools.dataset.sources import open_source
 from groundtools.dataset.store import Entry, Quarantined, Record
 from groundtools.imagery.errors import RemoteError, SceneError
 from groundtools.imagery.mosaics import MosaicSource, Product
-
-log = logging.getLogger(__name__)
-
-IN_FLIGHT = 2  # products a worker has at hand or waiting
-CONNECT_S = 20.0  # to a scheduler elsewhere
-DEATHS = 3  # of workers at one product, after which it is quarantined
+from groundtools.jobs import Killed, alone, leftovers, run_jobs, writing
 
 Report = Callable[[int, int], None]
 """Told after every product: how many are done, how many there are."""
@@ -64,7 +58,7 @@ def start(recipe_path: Path, out: Path) -> Recipe:
         return recipe
     if out.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out}: is not empty and no data set; choose another --out")
-    with store.writing(out):
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         store.write_durably(there, text)
     return recipe
@@ -81,8 +75,8 @@ def build(
 ) -> Result:
     """Make what a started data set lacks; return what happened. Resuming is the same call."""
     recipe = load_recipe(_recipe_of(out))
-    with store.alone(out):
-        for leftover in store.leftovers(out):
+    with alone(out):
+        for leftover in leftovers(out):
             leftover.unlink(missing_ok=True)
         wanted = {product.name: product for product in products(recipe)}
         records = _scan(out, wanted, retry_quarantined)
@@ -92,8 +86,11 @@ def build(
         missing, stopped = _within_budget(recipe, missing, kept, budget_eecu_h)
         if missing:
             text = (out / store.RECIPE).read_text(encoding="utf-8")
-            run = _inline(text, out, missing) if workers == 1 and not scheduler else None
-            for product, outcome in run or _dask(text, out, missing, workers, scheduler):
+            job = partial(make_one, text, out.resolve())
+            done = run_jobs(job, missing, name=attrgetter("name"), workers=workers, scheduler=scheduler)
+            for product, outcome in done:
+                if isinstance(outcome, Killed):
+                    outcome = Quarantined(product.name, outcome.reason)
                 if isinstance(outcome, Stop):
                     stopped = outcome.reason
                     break
@@ -130,92 +127,6 @@ def _opened(recipe_text: str) -> tuple[Recipe, MosaicSource]:
     return recipe, open_source(recipe)
 
 
-def _inline(text: str, out: Path, missing: list[Product]) -> Iterator[tuple[Product, Record | Stop]]:
-    for product in missing:
-        yield product, make_one(text, out, product)
-
-
-def _dask(
-    text: str, out: Path, missing: list[Product], workers: int, scheduler: str
-) -> Iterator[tuple[Product, Record | Stop]]:
-    """Yield outcomes as workers bring them, a few products in flight at a time."""
-    from distributed import as_completed
-    from distributed.scheduler import KilledWorker
-
-    with _cluster(workers, scheduler) as address, _client(address) as client:
-        todo = iter(missing)
-        suspects: list[Product] = []
-        running: dict[Any, Product] = {}
-        folder = out.resolve()
-
-        def submit(product: Product | None) -> Any:
-            if product is None:
-                return None
-            future = client.submit(
-                make_one, text, folder, product, key=(product.name, len(suspects)), pure=False
-            )
-            running[future] = product
-            return future
-
-        limit = IN_FLIGHT * (max(1, sum(client.nthreads().values())) if scheduler else workers)
-        first = [future for _ in range(limit) if (future := submit(next(todo, None))) is not None]
-        waiting = as_completed(first, loop=client.loop)
-        for future in waiting:
-            product = running.pop(future)
-            try:
-                yield product, future.result()
-            except KilledWorker:
-                suspects.append(product)  # or it only waited where another one killed
-            future.release()
-            if (following := submit(next(todo, None))) is not None:
-                waiting.add(following)
-        for product in suspects:  # alone, so that there is no doubt
-            try:
-                yield product, submit(product).result()
-            except KilledWorker:
-                yield product, Quarantined(product.name, f"killed its worker {DEATHS} times (memory?)")
-
-
-def _client(address: str) -> Any:
-    from distributed import Client
-
-    try:
-        return Client(address, set_as_default=False, timeout=CONNECT_S)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise RemoteError(f"--scheduler {address}: does not answer ({error})") from error
-
-
-class _cluster:
-    """A context with a scheduler's address: one given, or one of our own with its workers."""
-
-    def __init__(self, workers: int, scheduler: str) -> None:
-        self._workers, self._scheduler = workers, scheduler
-        self._own: Any = None
-
-    def __enter__(self) -> str:
-        """Start the workers where no scheduler is given."""
-        if self._scheduler:
-            return self._scheduler
-        import dask
-        from distributed import LocalCluster
-
-        dask.config.set({"distributed.scheduler.allowed-failures": DEATHS - 1})
-        self._own = LocalCluster(
-            n_workers=self._workers,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",  # any free port: builds may run side by side
-            silence_logs=logging.CRITICAL,
-            memory_limit=0,
-        )
-        return str(self._own.scheduler_address)
-
-    def __exit__(self, *error: object) -> None:
-        """End the workers that were started here."""
-        if self._own is not None:
-            self._own.close()
-
-
 def _scan(out: Path, wanted: dict[str, Product], retry_quarantined: bool) -> dict[str, Record]:
     """Return what is there: the manifest's entries whose files are, and pictures it lacks."""
     known = store.read_manifest(out)
@@ -237,7 +148,7 @@ def _scan(out: Path, wanted: dict[str, Product], retry_quarantined: bool) -> dic
 
 def _append(out: Path, record: Record) -> None:
     path = out / store.MANIFEST
-    with store.writing(path), open(path, "ab") as file:
+    with writing(path), open(path, "ab") as file:
         file.write(record.line().encode())
 
 

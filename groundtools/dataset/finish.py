@@ -10,6 +10,7 @@ from groundtools.dataset.recipe import SPLITS, load_recipe
 from groundtools.dataset.store import Entry
 from groundtools.dataset.verify import LISTING, sha256_file
 from groundtools.imagery.geotiff_write import write_durably
+from groundtools.jobs import writing
 
 
 def finish(out: Path, models: Path) -> None:
@@ -22,7 +23,7 @@ def finish(out: Path, models: Path) -> None:
     entries = [e for e in store.read_manifest(out).values() if isinstance(e, Entry)]
     labelled = [(entry, labels_of(out, entry, landmarks)) for entry in entries]
     splits = [split for split in SPLITS if any(entry.split == split for entry in entries)]
-    with store.writing(out):
+    with writing(out):
         (out / LISTING).unlink(missing_ok=True)
         written = write_yolo(out, labelled, landmarks)
         written += write_coco(out, splits, licence=recipe.source.licence)

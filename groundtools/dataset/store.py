@@ -7,22 +7,20 @@ pictures: `scan` takes up whole ones that no manifest mentions yet. While a buil
 lines are appended; at its end the manifest is written anew in the recipe's order.
 """
 
-import errno
 import hashlib
 import json
-import os
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flightsw.errors import InputError, UsageError
+from flightsw.errors import InputError
 from groundtools.imagery.geotiff_write import cog_bytes, write_durably
 from groundtools.imagery.mosaics import NOTHING, CameraPose, Grid, Mosaic, Pixels, Product
+from groundtools.jobs import writing
 
 MANIFEST = "manifest.jsonl"
 RECIPE = "recipe.toml"
@@ -167,22 +165,6 @@ def write_manifest(folder: Path, records: Iterable[Record]) -> None:
         write_durably(folder / MANIFEST, text.encode())
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an error of the disk into one line that names the file."""
-    try:
-        yield
-    except OSError as error:
-        fix = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another --out"
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"{path}: cannot be written ({reason}); {fix}, then resume") from error
-
-
-def leftovers(folder: Path) -> Iterator[Path]:
-    """Return temporary files that a kill left behind."""
-    return iter(sorted(folder.rglob(".*.part")))
-
-
 def sha256_of(content: bytes) -> str:
     """Return the hash of a content, hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -206,20 +188,3 @@ def _receipt(content: bytes) -> str:
                 return str(dataset.tags()[TAG])
     except rasterio.errors.RasterioError as error:
         raise ValueError(str(error)) from error
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process. Raises UsageError when another build is at work in it."""
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)  # the folder itself: no lock file stays behind
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise UsageError(f"{folder}: another build is at work in it; wait for it, or end it") from None
-    try:
-        yield
-    finally:
-        os.close(handle)

@@ -17,6 +17,7 @@ from groundtools.dataset.labels import Labels, Landmarks, labels_of, read_landma
 from groundtools.dataset.recipe import SPLITS, Recipe, load_recipe
 from groundtools.dataset.store import Entry, Quarantined
 from groundtools.imagery.geotiff_write import write_durably
+from groundtools.jobs import writing
 from groundtools.landmarks.regions import REGION_IDS
 
 TEMPLATE = Path(__file__).with_name("view.html")
@@ -78,7 +79,7 @@ def write_view(out: Path, models: Path, *, thumbs: int = 48) -> Path:
         coast=coast,
         box=box,
     )
-    with store.writing(out / "view.html"):
+    with writing(out / "view.html"):
         write_durably(out / "view.html", text.encode())
     return out / "view.html"
 

@@ -34,13 +34,16 @@ class FlightRun:
     last_words: str
 
 
-def flight_command(models: Path, until: Epoch) -> list[str]:
-    """Return the command line of the flight program, as seen from the flight folder."""
+def flight_command(models: Path, until: Epoch, told: tuple[str, ...] = ()) -> list[str]:
+    """Return the command line of the flight program, as seen from the flight folder.
+
+    told : options for what else is known (`--attitude FILE`), files in that folder.
+    """
     # -P keeps the working directory off the import path.
     return [
         sys.executable, "-P", "-c", ENTRY, "run",
         "--frames", FRAMES, "--camera", CAMERA, "--models", str(models.resolve()),
-        "--out", RESULT, "--until", until.utc_iso(digits=3),
+        "--out", RESULT, "--until", until.utc_iso(digits=3), *told,
     ]  # fmt: skip
 
 
@@ -49,12 +52,15 @@ def flight_environment(folder: Path) -> dict[str, str]:
     return {"PATH": os.defpath, "HOME": str(folder.resolve()), "LANG": "C.UTF-8"}
 
 
-def fly(folder: Path, models: Path, until: Epoch, *, listen: Callable[[str], None]) -> FlightRun:
+def fly(
+    folder: Path, models: Path, until: Epoch, *, listen: Callable[[str], None], told: tuple[str, ...] = ()
+) -> FlightRun:
     """Run the flight program over `folder` (frames/ and camera.toml) and return how it ended.
 
-    listen(line) is called with every line it says. Its results are in folder/result.
+    listen(line) is called with every line it says; told : see `flight_command`. Its
+    results are in folder/result.
     """
-    command = [sys.executable, "-P", measure.__file__, *flight_command(models, until)]
+    command = [sys.executable, "-P", measure.__file__, *flight_command(models, until, told)]
     kept: deque[str] = deque(maxlen=LINES_KEPT)
     with subprocess.Popen(
         command,

@@ -19,7 +19,7 @@ from groundtools.products.ephemeris import Ephemeris
 from groundtools.products.fit_elements import error_against, fit_elements
 from groundtools.registry import Check, Reproduction, Scale, at_most, noted
 from groundtools.statistics import median_interval
-from vinsat_sim.experiments.orbits import draw_orbit
+from vinsat_sim.orbits import draw_orbit
 from vinsat_sim.truth import TruthForces, fly_truth
 
 Array = NDArray[np.float64]

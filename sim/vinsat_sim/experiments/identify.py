@@ -38,7 +38,7 @@ from groundtools.products.identify import (
 from groundtools.products.mean_elements import MeanElements
 from groundtools.registry import Check, Reproduction, Scale, at_least, at_most, noted
 from groundtools.statistics import wilson_interval
-from vinsat_sim.experiments.orbits import draw_orbit
+from vinsat_sim.orbits import draw_orbit
 
 Array = NDArray[np.float64]
 

@@ -38,7 +38,7 @@ from vinsat_sim.experiments.landmark_world import (
     make_world,
     solution_of,
 )  # fmt: skip
-from vinsat_sim.experiments.orbits import draw_orbit
+from vinsat_sim.orbits import draw_orbit
 
 Array = NDArray[np.float64]
 

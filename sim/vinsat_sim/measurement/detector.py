@@ -2,17 +2,19 @@
 
 An error in pixels of the reference camera (4608 x 2592) is the sum of
     noise        per detection, Student's t in two dimensions (Gaussian for `tails` = inf),
-    landmark     a bias of each landmark for a whole pass,
+    landmark     a bias of each landmark for a whole pass, alike,
     pass         a bias of all detections of a pass,
 and in bad frames, which come in bursts, of gross errors: in half of the bursts all
 detections are shifted alike, in the other half each lies anywhere around.
 
 `PUBLISHED` is fitted to 120,000 published detections of the reference system (confidence
 above 0.8): median 6.2, p99 34 px, biases up to 2.4 px an image sequence, 2 to 11 % of
-the detections beyond 30 px.
+the detections beyond 30 px. `SHIPPED` is fitted to what the shipped vision accepts in
+rendered frames (`vinsat reproduce detector-realism`): its noise is small, but a patch of
+the map is displaced alike for a whole pass, and no frame is bad.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +28,11 @@ SHIFT_PX = (30.0, 500.0)  # length of a shift, log-uniform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectorErrors:
-    """noise_px : scale per axis; landmark_px, pass_px : 1 sigma per axis; bad_share : of frames."""
+    """noise_px, landmark_px : scale per axis; pass_px : 1 sigma per axis; bad_share : of frames.
+
+    tails, landmark_tails : degrees of freedom of noise and landmark biases. The latter is
+    not in the text of a set, which stored trials are known by.
+    """
 
     noise_px: float
     tails: float = float("inf")
@@ -34,9 +40,13 @@ class DetectorErrors:
     pass_px: float = 0.0
     bad_share: float = 0.0
     burst_frames: float = 6.0
+    landmark_tails: float = field(default=float("inf"), repr=False)
 
 
 PUBLISHED = DetectorErrors(noise_px=4.3, tails=3.3, landmark_px=1.5, pass_px=1.2, bad_share=0.04)
+
+SHIPPED = DetectorErrors(noise_px=0.79, tails=2.3, landmark_px=3.18, landmark_tails=5.9, pass_px=0.93)
+ERRORS = {"published": PUBLISHED, "shipped": SHIPPED}
 
 
 def white(noise_px: float, *, bad_share: float = 0.0) -> DetectorErrors:
@@ -88,13 +98,14 @@ def detected(
     ascending.
     """
     n = len(uv_px)
-    noise = rng.standard_normal((n, 2)) * errors.noise_px
-    if np.isfinite(errors.tails):
-        noise *= np.sqrt(errors.tails / rng.chisquare(errors.tails, n))[:, None]
-    out = uv_px + noise
-    for sigma, label in ((errors.landmark_px, landmark_in_pass), (errors.pass_px, one_pass)):
-        if sigma > 0.0 and n:
-            out = out + sigma * rng.standard_normal((int(label.max()) + 1, 2))[label]
+    out = uv_px + errors.noise_px * student(n, errors.tails, rng)
+    biases = (
+        (errors.landmark_px, errors.landmark_tails, landmark_in_pass),
+        (errors.pass_px, float("inf"), one_pass),
+    )
+    for scale, tails, label in biases:
+        if scale > 0.0 and n:
+            out = out + scale * student(int(label.max()) + 1, tails, rng)[label]
     is_bad = np.zeros(n, dtype=bool)
     if errors.bad_share > 0.0 and n:
         bursts = Bursts(rng, bad_share=errors.bad_share, burst_frames=errors.burst_frames)
@@ -102,3 +113,11 @@ def detected(
             out[rows] = bursts.spoil(out[rows])
             is_bad[rows] = bursts.is_bad
     return out, is_bad
+
+
+def student(n: int, tails: float, rng: np.random.Generator) -> Array:
+    """Return draws (n, 2) of Student's t in two dimensions, scale 1; normal for infinite tails."""
+    draws = rng.standard_normal((n, 2))
+    if np.isfinite(tails):
+        draws *= np.sqrt(tails / rng.chisquare(tails, n))[:, None]
+    return draws

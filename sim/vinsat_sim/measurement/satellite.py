@@ -32,6 +32,9 @@ IntArray = NDArray[np.intp]
 
 REGION_RADIUS = 0.6e6  # m, about a region's middle
 FAR = 1.3e6  # m, from the point below: landmarks further away are out of every view
+Cover = tuple[float, float, float, float]
+"""The share of clouded landmarks, pass by pass: (low, high, a, b), low to high by Beta(a, b)."""
+THESIS_COVER: Cover = (0.0, 1.0, 0.7, 0.9)
 USABLE_FRAMES, USABLE_DETECTIONS = 3, 4  # what makes a pass usable
 
 
@@ -164,10 +167,24 @@ def look_down(
     error = pointing.sampled(t_s, np.random.default_rng([seed, ATTITUDE_STREAM]))
     nadir = body_from_ecef_nadir(truth.r_ecef, truth.v_inertial_ecef)
     cam_from_ecef = camera.cam_from_body @ rotation_from_vector(error) @ nadir
+    return look(seed, truth, cam_from_ecef, conditions, landmarks, camera)
+
+
+def look(
+    seed: int,
+    truth: Truth,
+    cam_from_ecef: Array,
+    conditions: Conditions,
+    landmarks: Landmarks,
+    camera: Camera = CAMERA,
+    *,
+    cover: Cover = THESIS_COVER,
+) -> Satellite:
+    """Return what a camera at cam_from_ecef (M, 3, 3) sees of the landmarks along a true arc of M images."""
     image, landmark, uv_px = _in_view(truth, cam_from_ecef, landmarks, camera, conditions)
-    passes = split_by_gap(t_s[image], PASS_GAP)
+    passes = split_by_gap(truth.t_s[image], PASS_GAP)
     satellite = Satellite(seed, truth, landmarks, cam_from_ecef, image, landmark, uv_px, passes)
-    return satellite.subset(_reported(satellite, conditions))
+    return satellite.subset(_reported(satellite, conditions, cover))
 
 
 def _in_view(
@@ -205,13 +222,14 @@ def _near_a_region(r_ecef: Array) -> IntArray:
     return np.flatnonzero(across.max(axis=1) > np.cos((FAR + REGION_RADIUS) / WGS84_A))
 
 
-def _reported(satellite: Satellite, conditions: Conditions) -> NDArray[np.bool_]:
+def _reported(satellite: Satellite, conditions: Conditions, sky: Cover) -> NDArray[np.bool_]:
     """Return the mask (N,) of sightings that clouds and the detector's confidence leave."""
     rng = np.random.default_rng([satellite.seed, SKY_STREAM])
     keep = rng.random(len(satellite.image)) < conditions.kept
     if not conditions.cloudy or not len(keep):
         return keep
-    cover = rng.beta(0.7, 0.9, int(satellite.one_pass[-1]) + 1)
+    low, high, a, b = sky
+    cover = low + (high - low) * rng.beta(a, b, int(satellite.one_pass[-1]) + 1)
     pairs = np.stack([satellite.one_pass, satellite.landmark])
     distinct, of_row = np.unique(pairs, axis=1, return_inverse=True)
     hidden = rng.random(distinct.shape[1]) < cover[distinct[0]]

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from flightsw.errors import EXIT_INPUT, EXIT_USAGE
-from groundtools import cli
-from groundtools.dataset import build as builder
+from groundtools import cli, jobs
 from groundtools.dataset import store
 from groundtools.dataset.build import build, start
 from groundtools.imagery import geotiff_write
 from groundtools.imagery.errors import EXIT_PARTIAL, EXIT_REMOTE
+from groundtools.jobs import alone
 
 VINSAT = Path(sysconfig.get_path("scripts")) / "vinsat"
 
@@ -277,13 +277,13 @@ def test_a_folder_of_another_recipe_is_refused(recipe, tmp_path, capsys):
 def test_two_builds_in_one_folder_are_kept_apart(recipe, tmp_path, capsys):
     out = tmp_path / "out"
     start(recipe(), out)
-    with store.alone(out):
+    with alone(out):
         assert run_build(recipe(), out) == EXIT_USAGE
     assert "another build" in capsys.readouterr().err
 
 
 def test_a_scheduler_that_does_not_answer_is_named(recipe, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(builder, "CONNECT_S", 0.5)
+    monkeypatch.setattr(jobs, "CONNECT_S", 0.5)
     arguments = ["--out", str(tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:9"]
     assert cli.main(["dataset", "build", str(recipe()), *arguments]) == EXIT_REMOTE
     assert "tcp://127.0.0.1:9" in capsys.readouterr().err

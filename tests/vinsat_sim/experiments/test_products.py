@@ -6,7 +6,7 @@ import pytest
 from groundtools.products.identify import Verdict
 from vinsat_sim.experiments import fit_tle, identify, plan
 from vinsat_sim.experiments.landmark_world import draw_places, first_pass, make_world, sight, solution_of
-from vinsat_sim.experiments.orbits import draw_orbit
+from vinsat_sim.orbits import draw_orbit
 
 
 def test_a_fit_of_a_day_is_good_there_and_worse_after():
