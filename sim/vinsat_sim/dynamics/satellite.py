@@ -92,6 +92,12 @@ class SatelliteArrays:
         across = np.stack([np.stack([a, b, zero], -1), np.stack([-b, a, zero], -1)], -1)
         self.along, self.across = across[..., 0], across[..., 1]
 
+    def rows(self, rows: NDArray[np.intp]) -> "SatelliteArrays":
+        """Return the model of some rows of a batch, by index."""
+        if self.sun.ndim == 1 or len(self.sun) == 1:
+            return self
+        return SatelliteArrays(sun=self.sun[rows], cone=self.cone, dt=self.dt, within=self.within)
+
     def derivative(self, x: Array, u: Array) -> Array:
         """Return dx/dt (..., 9)."""
         y = (x[..., _FIRST] * x[..., _SECOND]) @ _WEIGHT
