@@ -5,7 +5,8 @@ without gradients. Importing it loads no torch. A model gives `step`, `jacobians
 and `below_jacobian` for (B, T, .) arrays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-FEW_ROWS = 8  # up to here LAPACK's band solver, row by row, is quicker than batched blocks
 LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.01])  # of the line search
 
 
@@ -37,6 +37,9 @@ class Dynamics(Protocol):
     def below_jacobian(self, x: Array) -> Array:
         """Return their derivatives (..., p, n)."""
 
+    def rows(self, rows: Array) -> "Dynamics":
+        """Return the model of some rows of a batch, by index: itself where all rows share one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
@@ -55,6 +58,38 @@ class Track:
             np.concatenate([self.u[:, 1:], self.u[:, -1:]], axis=1),
             np.zeros_like(self.eta), np.zeros_like(self.lam), max_mu / growth**updates,
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Point:
+    """An iterate with its gaps k, limits h and cost, so that none is computed twice."""
+
+    x: Array
+    u: Array
+    k: Array
+    h: Array
+    cost: Array
+
+    def merit(self, eta: Array, lam: Array, mu: float) -> Array:
+        """Return the augmented Lagrangian (B,)."""
+        force = np.maximum(lam + mu * self.h, 0.0)
+        equal = ((eta + (0.5 * mu) * self.k) * self.k).sum(axis=(1, 2))
+        return np.asarray(self.cost + equal + (force * force).sum(axis=(1, 2)) / (2.0 * mu))
+
+    def rows(self, rows: Array) -> "_Point":
+        """Return some rows, by index."""
+        if len(rows) == len(self.x):
+            return self
+        return _Point(self.x[rows], self.u[rows], self.k[rows], self.h[rows], self.cost[rows])
+
+    def replaced(self, rows: Array, other: "_Point") -> "_Point":
+        """Return this one with some rows, by index, taken from the other."""
+        if len(rows) == len(self.x):
+            return other
+        parts = [part.copy() for part in (self.x, self.u, self.k, self.h, self.cost)]
+        for part, new in zip(parts, (other.x, other.u, other.k, other.h, other.cost)):
+            part[rows] = new
+        return _Point(*parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -83,17 +118,25 @@ class ArrayMPC:
 
     def solve(self, x0: Array, waypoints: Array, start: Track, *, updates: int) -> Track:
         """Return the track after `updates` augmented Lagrangian iterations; waypoints (B, T, n)."""
-        x, u, eta, lam, mu = start.x, start.u, start.eta, start.lam, start.mu
+        eta, lam, mu = start.eta, start.lam, start.mu
+        point = self._point(x0, waypoints, start.x, start.u)
         for _ in range(updates):
+            open_ = np.arange(len(x0))  # rows whose merit still falls
             for _ in range(self.newton):
-                step = self._newton_step(x0, waypoints, x, u, eta, lam, mu)
-                x, u, gain = self._search(x0, waypoints, x, u, eta, lam, mu, step)
-                if gain < self.settled:
+                part, rest = self._rows(open_, len(x0)), point.rows(open_)
+                given = (x0[open_], waypoints[open_])
+                moved, gain = part._newton(*given, rest, eta[open_], lam[open_], mu)
+                point = point.replaced(open_, moved)
+                open_ = open_[gain >= self.settled]
+                if not open_.size:
                     break
-            k, h = self._gaps(x0, x, u), self._limits(x, u)
-            eta, lam = eta + mu * k, np.maximum(lam + mu * h, 0.0)
+            eta, lam = eta + mu * point.k, np.maximum(lam + mu * point.h, 0.0)
             mu = min(mu * self.growth, self.max_mu)
-        return Track(x, u, eta, lam, mu)
+        return Track(point.x, point.u, eta, lam, mu)
+
+    def _rows(self, rows: Array, count: int) -> "ArrayMPC":
+        """Return the solver for some rows of a batch of `count`."""
+        return self if len(rows) == count else replace(self, dynamics=self.dynamics.rows(rows))
 
     def residuals(self, x0: Array, track: Track) -> tuple[Array, Array]:
         """Return the largest equality and inequality violation (B,)."""
@@ -118,33 +161,34 @@ class ArrayMPC:
         d = self.dynamics
         return np.concatenate([u - d.u_max, d.u_min - u, d.below(x)], axis=-1)
 
-    def _merit(self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float) -> Array:
-        k = self._gaps(x0, x, u)
-        force = np.maximum(lam + mu * self._limits(x, u), 0.0)
-        extra = (eta * k + 0.5 * mu * k * k).sum(axis=(1, 2)) + (force * force).sum(axis=(1, 2)) / (2.0 * mu)
-        return self.cost(x, u, w) + extra
+    def _point(self, x0: Array, w: Array, x: Array, u: Array) -> _Point:
+        return _Point(x, u, self._gaps(x0, x, u), self._limits(x, u), self.cost(x, u, w))
 
-    def _search(
-        self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float,
-        steps: tuple[Array, Array],
-    ) -> tuple[Array, Array, float]:  # fmt: skip
+    def _newton(
+        self, x0: Array, w: Array, point: _Point, eta: Array, lam: Array, mu: float
+    ) -> tuple[_Point, Array]:
+        """Return the point one Gauss-Newton step on, and the relative fall of the merit (B,)."""
         m = self.dynamics.m
-        base = self._merit(x0, w, x, u, eta, lam, mu)
-        best_x, best_u, best, open_ = x, u, base, np.ones(len(x), dtype=bool)
+        steps = self._newton_step(x0, w, point, eta, lam, mu)
+        base = point.merit(eta, lam, mu)
+        found, best = point, base.copy()
+        waits = np.arange(len(base))  # rows that no length has lowered yet: they alone go on
         for step, length in ((s, length) for s in steps for length in LENGTHS):
-            moved_x, moved_u = x + length * step[..., m:], u + length * step[..., :m]
-            merit = self._merit(x0, w, moved_x, moved_u, eta, lam, mu)
-            lower = open_ & (merit < best)
-            best_x = np.where(lower[:, None, None], moved_x, best_x)
-            best_u = np.where(lower[:, None, None], moved_u, best_u)
-            best = np.where(lower, merit, best)
-            open_ &= ~lower
-            if not open_.any():
+            here, moved = point.rows(waits), length * step[waits]
+            part = self._rows(waits, len(base))
+            tried = part._point(x0[waits], w[waits], here.x + moved[..., m:], here.u + moved[..., :m])
+            merit = tried.merit(eta[waits], lam[waits], mu)
+            lower = np.flatnonzero(merit < base[waits])
+            found = found.replaced(waits[lower], tried.rows(lower))
+            best[waits[lower]] = merit[lower]
+            done = merit <= base[waits] + self.settled * (1.0 + np.abs(base[waits]))
+            waits = waits[~done]
+            if not waits.size:
                 break
-        return best_x, best_u, float(((base - best) / (1.0 + np.abs(base))).max(initial=0.0))
+        return found, (base - best) / (1.0 + np.abs(base))
 
     def _newton_step(
-        self, x0: Array, w: Array, x: Array, u: Array, eta: Array, lam: Array, mu: float
+        self, x0: Array, w: Array, point: _Point, eta: Array, lam: Array, mu: float
     ) -> tuple[Array, Array]:
         """Return the step (B, T, m + n) to the minimum of the model with linear constraints.
 
@@ -152,11 +196,11 @@ class ArrayMPC:
         a plain Gauss-Newton step would run through would stop its line search dead. That
         step, which always leads downhill, comes second: for rows whose guesses cycle.
         """
-        d, m = self.dynamics, self.dynamics.m
+        d, m, x, u = self.dynamics, self.dynamics.m, point.x, point.u
         _, t, n = x.shape
-        f, a, b = d.jacobians(np.concatenate([x0[:, None], x[:, :-1]], axis=1), u)
+        _, a, b = d.jacobians(np.concatenate([x0[:, None], x[:, :-1]], axis=1), u)
         own = np.concatenate([-b, np.broadcast_to(np.eye(n), a.shape)], axis=-1)
-        e = eta + mu * (x - f)
+        e = eta + mu * point.k
         weight = np.concatenate([np.tile(self.r, (t, 1)), self._weights()], axis=1)
         g = weight * np.concatenate([u, x - w], axis=-1) + (e[..., None, :] @ own)[..., 0, :]
         diagonal = mu * (np.swapaxes(own, -1, -2) @ own)
@@ -167,7 +211,7 @@ class ArrayMPC:
         diagonal[:, :-1, m:, m:] += mu * (back @ a[:, 1:])
         below = -mu * (np.swapaxes(own[:, 1:], -1, -2) @ a[:, 1:])  # by the x part of the block before
         jac = d.below_jacobian(x)
-        force = lam + mu * self._limits(x, u)
+        force = lam + mu * point.h
         active = force > 0.0
         plain = self._with_limits(g, diagonal, below, jac, np.where(active, force, 0.0), mu * active)
         step = plain.copy()
@@ -192,72 +236,32 @@ class ArrayMPC:
         diagonal[..., at, at] += stiff[..., :m] + stiff[..., m : 2 * m]
         g[..., m:] += (force[..., None, 2 * m :] @ jac)[..., 0, :]
         diagonal[..., m:, m:] += np.swapaxes(jac, -1, -2) @ (stiff[..., 2 * m :, None] * jac)
-        solve = _band_solve if len(g) <= FEW_ROWS else _chain_solve
-        return solve(diagonal, below, -g, m)
+        return _band_solve(diagonal, below, -g, m)
 
 
 def _band_solve(diagonal: Array, below: Array, right: Array, m: int) -> Array:
-    """Solve the chain row by row as a symmetric band."""
-    from scipy.linalg import solveh_banded  # loaded when needed
+    """Solve the chain row by row as a symmetric band: quicker than blocks, in batches too."""
+    from scipy.linalg.lapack import dpbsv  # loaded when needed
 
     rows, t, size = right.shape
-    band = np.zeros((rows, 2 * size, t, size))  # lower form: [k, block, column] is k below the diagonal
-    for column in range(size):
-        band[:, : size - column, :, column] = np.swapaxes(diagonal[:, :, column:, column], 1, 2)
-    for column in range(m, size):  # of the block above
-        low = size - column
-        band[:, low : low + size, :-1, column] = np.swapaxes(below[:, :, :, column - m], 1, 2)
-    out = np.empty_like(right)
-    for row in range(rows):
-        flat = band[row].reshape(2 * size, t * size)
-        out[row] = solveh_banded(
-            flat, right[row].reshape(-1), lower=True, check_finite=False, overwrite_ab=True
-        ).reshape(t, size)
-    return out
+    own, low = _band_places(t, size, m)
+    bands = np.zeros((rows, t * size, 2 * size))  # transposed: LAPACK wants columns together
+    bands[:, own[1], own[0]] = diagonal[:, :, own[2], own[3]].reshape(rows, -1)
+    bands[:, low[1], low[0]] = below.reshape(rows, -1)
+    out = np.empty((rows, t * size))
+    for row, (band, side) in enumerate(zip(bands, right.reshape(rows, -1))):
+        solved, failed = dpbsv(band.T, side, lower=1, overwrite_ab=1)[1:]
+        out[row] = np.nan if failed else solved
+    return out.reshape(right.shape)
 
 
-def _chain_solve(diagonal: Array, below: Array, right: Array, m: int) -> Array:
-    """Solve the chain by blocks, the controls eliminated first; below acts on the x part.
-
-    Block [[P, S'], [S, X]] with controls P (m, m): X - S P^-1 S' is a chain of the states
-    alone, since below = [L_u; L_x] couples controls only to the states before.
+@lru_cache(maxsize=8)
+def _band_places(t: int, size: int, m: int) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Return rows and columns in the band (lower form: row k is k below the diagonal) of the
+    blocks' lower triangles, with the entries those are of a block, and of the blocks below.
     """
-    p, s_t = diagonal[..., :m, :m], diagonal[..., :m, m:]
-    lu = np.zeros((*p.shape[:-1], s_t.shape[-1]))
-    lu[:, 1:] = below[..., :m, :]
-    n = s_t.shape[-1]
-    # P^-1 times [S', L_u, r_u]
-    inner = np.linalg.solve(p, np.concatenate([s_t, lu, right[..., :m, None]], axis=-1))
-    s, l_t = np.swapaxes(s_t, -1, -2), np.swapaxes(lu, -1, -2)
-    x = diagonal[..., m:, m:] - s @ inner[..., :n]
-    x[:, :-1] -= l_t[:, 1:] @ inner[:, 1:, :, n : 2 * n]
-    lower = below[..., m:, :] - s[:, 1:] @ inner[:, 1:, :, n : 2 * n]
-    r = right[..., m:] - (s @ inner[..., -1:])[..., 0]
-    r[:, :-1] -= (l_t[:, 1:] @ inner[:, 1:, :, -1:])[..., 0]
-    states = _states(x, lower, r)
-    before = np.zeros_like(states)
-    before[:, 1:] = states[:, :-1]
-    controls = (
-        inner[..., -1]
-        - (inner[..., :n] @ states[..., None] + inner[..., n : 2 * n] @ before[..., None])[..., 0]
-    )
-    return np.concatenate([controls, states], axis=-1)
-
-
-def _states(diagonal: Array, lower: Array, right: Array) -> Array:
-    """Solve a block-tridiagonal system of the states (B, T, n)."""
-    t = diagonal.shape[1]
-    gains, ahead = [], []
-    block, part = diagonal[:, 0], right[:, 0]
-    for i in range(t - 1):
-        upper = np.swapaxes(lower[:, i], -1, -2)
-        solved = np.linalg.solve(block, np.concatenate([upper, part[..., None]], axis=-1))
-        gains.append(solved[..., :-1])
-        ahead.append(solved[..., -1])
-        block = diagonal[:, i + 1] - lower[:, i] @ solved[..., :-1]
-        part = right[:, i + 1] - (lower[:, i] @ solved[..., -1:])[..., 0]
-    out = np.empty_like(right)
-    out[:, -1] = np.linalg.solve(block, part[..., None])[..., 0]
-    for i in range(t - 2, -1, -1):
-        out[:, i] = ahead[i] - (gains[i] @ out[:, i + 1, :, None])[..., 0]
-    return out
+    i, j = np.tril_indices(size)
+    first = size * np.arange(t)[:, None]
+    own = (np.tile(i - j, t), (first + j).reshape(-1), i, j)
+    i, j = (a.reshape(-1) for a in np.mgrid[:size, m:size])
+    return own, (np.tile(size + i - j, t - 1), (first[:-1] + j).reshape(-1))

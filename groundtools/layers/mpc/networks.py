@@ -1,8 +1,10 @@
 """Networks that propose way-points from the state, an observation and the solver's iterate.
 
-Both see, at every step of the horizon, [x_0, observation, x_t - x_0] and answer with a
-way-point x_0 + change: a start at rest, and a map whose slope by the iterate is the
-network's alone, so that the alternation can settle.
+Both see [x_0, observation, time] at every step of the horizon, and the iterate x_t - x_0
+through `Feedback`, a matrix whose gain from iterate to way-point is bounded by SLOPE: the
+solver moves its answer no further than the way-points (it projects them), so the
+alternation of network and solver contracts by construction and its fixed point exists.
+Both answer with a way-point x_0 + change: a start at rest.
 `WaypointNet` is two temporal convolutions; `WaypointDEQ` an equilibrium of one, contracting
 by construction, its state z handed from call to call (a warm start), its gradient that of
 the last steps (thesis sect. 8.4.3).
@@ -26,12 +28,33 @@ class WaypointNetwork(Protocol):
         """Return way-points (B, T, n) and the network's state."""
 
 
-def _features(x0: Tensor, obs: Tensor, x: Tensor) -> Tensor:
+SLOPE = 0.3  # largest gain from the solver's iterate to the way-points
+RATE = 0.5  # contraction of the equilibrium's cell
+
+
+def _features(x0: Tensor, obs: Tensor, steps: int) -> Tensor:
     """Return (B, features, T)."""
-    steps = x.shape[1]
     fixed = torch.cat([x0, obs], dim=-1)[:, None].expand(-1, steps, -1)
-    time = torch.linspace(-1.0, 1.0, steps, dtype=x.dtype).expand(len(x), steps)[..., None]
-    return torch.cat([fixed, x - x0[:, None], time], dim=-1).transpose(1, 2)
+    time = torch.linspace(-1.0, 1.0, steps, dtype=x0.dtype).expand(len(x0), steps)[..., None]
+    return torch.cat([fixed, time], dim=-1).transpose(1, 2)
+
+
+class Feedback(nn.Module):
+    """The iterate's way into a network of gain `after` behind it, times |head|."""
+
+    def __init__(self, n: int, hidden: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(hidden, n) / hidden**0.5)
+
+    def forward(self, change: Tensor, head: Tensor, after: float) -> Tensor:
+        """Return (B, hidden, T) from x_t - x_0 (B, T, n); head (n, hidden, 1)."""
+        gain = after * _norm(self.weight) * _norm(head[..., 0])
+        weight = self.weight * (SLOPE / gain.clamp_min(SLOPE))
+        return (change @ weight.T).transpose(1, 2)
+
+
+def _norm(matrix: Tensor) -> Tensor:
+    return torch.linalg.matrix_norm(matrix, ord=2)
 
 
 class WaypointNet(nn.Module):
@@ -40,16 +63,17 @@ class WaypointNet(nn.Module):
     def __init__(self, n: int, observed: int, hidden: int = 64) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv1d(2 * n + observed + 1, hidden, 3, padding=1), nn.GroupNorm(1, hidden), nn.ReLU(),
-            nn.Conv1d(hidden, hidden, 3, padding=1), nn.GroupNorm(1, hidden), nn.ReLU(),
+            nn.Conv1d(n + observed + 1, hidden, 3, padding=1), nn.GroupNorm(1, hidden), nn.ReLU(),
+            nn.Conv1d(hidden, hidden, 3, padding=1), nn.GroupNorm(1, hidden),
         )  # fmt: skip
-        self.head = nn.Conv1d(hidden, n, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.feedback = Feedback(n, hidden)
+        self.head = _head(hidden, n)
 
     def forward(self, x0: Tensor, obs: Tensor, x: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return way-points (B, T, n); nothing is remembered."""
-        return x0[:, None] + self.head(self.body(_features(x0, obs, x))).transpose(1, 2), None
+        seen = self.feedback(x - x0[:, None], self.head.weight, 1.0)
+        hidden = torch.relu(self.body(_features(x0, obs, x.shape[1])) + seen)
+        return x0[:, None] + self.head(hidden).transpose(1, 2), None
 
 
 class WaypointDEQ(nn.Module):
@@ -59,18 +83,25 @@ class WaypointDEQ(nn.Module):
         super().__init__()
         self.hidden, self.max_steps = hidden, max_steps
         self.inject = nn.Sequential(
-            nn.Conv1d(2 * n + observed + 1, hidden, 3, padding=1), nn.GroupNorm(1, hidden), nn.ReLU(),
+            nn.Conv1d(n + observed + 1, hidden, 3, padding=1), nn.GroupNorm(1, hidden), nn.ReLU(),
             nn.Conv1d(hidden, hidden, 1),
         )  # fmt: skip
-        self.cell = ContractiveConv(hidden, dims=1)
-        self.head = nn.Conv1d(hidden, n, 1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.cell = ContractiveConv(hidden, dims=1, rate=RATE)
+        self.feedback = Feedback(n, hidden)
+        self.head = _head(hidden, n)
 
     def forward(self, x0: Tensor, obs: Tensor, x: Tensor, z: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Return way-points (B, T, n) and the equilibrium (B, hidden, T), the next start."""
-        f = self.cell.bound_to(self.inject(_features(x0, obs, x)))
+        seen = self.feedback(x - x0[:, None], self.head.weight, RATE / (1.0 - RATE))
+        f = self.cell.bound_to(self.inject(_features(x0, obs, x.shape[1])) + seen)
         start = x.new_zeros(len(x), self.hidden, x.shape[1]) if z is None else z.detach()
         found = solve(f, start, solver=Anderson(memory=4), tolerance=1e-4, max_steps=self.max_steps)
         z = implicit(f, found.value, adjoint=LastSteps(3))
         return x0[:, None] + self.head(z).transpose(1, 2), z.detach()
+
+
+def _head(hidden: int, n: int) -> nn.Conv1d:
+    head = nn.Conv1d(hidden, n, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

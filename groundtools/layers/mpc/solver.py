@@ -20,7 +20,7 @@ from torch import Tensor
 from groundtools.layers.core.augmented import Constrained, Optimum, implicit_optimum, penalty, updated
 from groundtools.layers.core.structure import chain_solve
 
-LENGTHS = (1.0, 0.4, 0.1, 0.02)  # of the line search, tried together
+LENGTHS = (1.0, 0.4, 0.1, 0.02)  # of the line search, tried together where the whole step does not do
 
 
 class Dynamics(Protocol):
@@ -205,24 +205,33 @@ class TrackingMPC:
         self, x0: Tensor, target: Tensor, x: Tensor, u: Tensor, eta: Tensor, lam: Tensor, mu: Tensor,
         system: _Chain,
     ) -> tuple[Tensor, Tensor, bool]:  # fmt: skip
-        """Return the best point along the Gauss-Newton step, and whether any row moved."""
+        """Return a better point along the step, and whether any row moved.
+
+        The whole step where it lowers every row's merit, else the best of all lengths.
+        """
+        m, rows = self.dynamics.m, len(x)
         step, plain = self._model_step(x, u, lam, mu, system)
-        m, count, rows = self.dynamics.m, 2 * len(LENGTHS) + 1, len(x)
+
+        def tried(moves: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            count = len(moves)
+            us, xs = u + moves[..., :m], x + moves[..., m:]
+
+            def many(a: Tensor) -> Tensor:
+                return a.expand(count, *a.shape).reshape(count * rows, *a.shape[1:])
+
+            merit = self._merit(
+                many(x0), many(target), xs.flatten(0, 1), us.flatten(0, 1), many(eta), many(lam), many(mu)
+            ).reshape(count, rows)
+            return us, xs, torch.where(torch.isfinite(merit), merit, torch.inf)
+
+        us, xs, merit = tried(torch.stack([torch.zeros_like(step), step]))
+        least = 1e-12 * (1.0 + merit[0].abs())
+        if bool((merit[1] <= merit[0] + least).all()):
+            return xs[1], us[1], bool((merit[0] - merit[1] > least).any())
         lengths = torch.tensor(LENGTHS, dtype=x.dtype)[:, None, None, None]
-        moves = torch.cat([torch.zeros_like(step)[None], lengths * step, lengths * plain])
-        us, xs = u + moves[..., :m], x + moves[..., m:]
-
-        def many(a: Tensor) -> Tensor:
-            return a.expand(count, *a.shape).reshape(count * rows, *a.shape[1:])
-
-        merit = self._merit(
-            many(x0), many(target), xs.flatten(0, 1), us.flatten(0, 1), many(eta), many(lam), many(mu)
-        ).reshape(count, rows)
-        merit = torch.where(torch.isfinite(merit), merit, torch.inf)
-        best = merit.argmin(dim=0)
-        row = torch.arange(rows)
-        gain = merit[0] - merit[best, row]
-        moved = bool((gain > 1e-12 * (1.0 + merit[0].abs())).any())
+        us, xs, merit = tried(torch.cat([torch.zeros_like(step)[None], lengths * step, lengths * plain]))
+        best, row = merit.argmin(dim=0), torch.arange(rows)
+        moved = bool((merit[0] - merit[best, row] > least).any())
         return xs[best, row], us[best, row], moved
 
     def _chain(

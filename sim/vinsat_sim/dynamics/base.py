@@ -39,7 +39,37 @@ class Model:
 
     def jacobians(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return d(step)/dx (..., n, n) and d(step)/du (..., n, m), without a graph."""
-        return jacobian_pair(self.step, x, u)
+        with torch.no_grad():
+            by_x = torch.eye(self.n, dtype=x.dtype).expand(*x.shape, self.n)
+            by_u = x.new_zeros(*x.shape, self.m)
+            for _ in range(self.substeps):
+                x, by_x, by_u = self._tangent(x, u, by_x, by_u)
+            return by_x, by_u
+
+    def slopes(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return d(derivative)/dx (..., n, n) and by u (..., n, m); analytic where it pays."""
+        return jacobian_pair(self.derivative, x, u)
+
+    def _tangent(
+        self, x: Tensor, u: Tensor, by_x: Tensor, by_u: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return one Runge-Kutta step and its derivatives, chained onto those before."""
+        h = self.dt / self.substeps
+        stages, slopes = [x], []
+        for ahead in (0.5 * h, 0.5 * h, h):
+            slopes.append(self.derivative(stages[-1], u))
+            stages.append(x + ahead * slopes[-1])
+        slopes.append(self.derivative(stages[-1], u))
+        many = torch.stack(stages)
+        fx, fu = self.slopes(many, u.expand(*many.shape[:-1], self.m))
+        k_x, k_u = fx[0] @ by_x, fx[0] @ by_u + fu[0]
+        sum_x, sum_u = k_x, k_u
+        for i, (ahead, weight) in enumerate(((0.5 * h, 2.0), (0.5 * h, 2.0), (h, 1.0)), start=1):
+            k_x = fx[i] @ (by_x + ahead * k_x)
+            k_u = fx[i] @ (by_u + ahead * k_u) + fu[i]
+            sum_x, sum_u = sum_x + weight * k_x, sum_u + weight * k_u
+        end = x + h / 6.0 * (slopes[0] + 2.0 * (slopes[1] + slopes[2]) + slopes[3])
+        return end, by_x + h / 6.0 * sum_x, by_u + h / 6.0 * sum_u
 
     def below(self, x: Tensor) -> Tensor:
         """Return the state constraints (..., p), fulfilled where <= 0."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from groundtools.layers.core.lie import mrp_rate, mrp_rotation
+from groundtools.layers.twins.rotations import skew
 from vinsat_sim.dynamics.base import Model
 from vinsat_sim.dynamics.classic import GRAVITY
 
@@ -32,6 +33,30 @@ class Quadrotor(Model):
     def derivative(self, x: Tensor, u: Tensor) -> Tensor:
         """Return dx/dt of the vehicle."""
         return torch.cat(self._vehicle(x, u)[:4], -1)
+
+    def slopes(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return d(derivative)/dx (..., n, n) and by u (..., n, 4)."""
+        sigma, rate = x[..., 3:6], x[..., 9:12]
+        by_x, by_u = x.new_zeros(*x.shape, self.n), x.new_zeros(*x.shape, 4)
+        eye = torch.eye(3, dtype=x.dtype)
+        s2 = (sigma * sigma).sum(-1)[..., None, None]
+        dot = (sigma * rate).sum(-1)[..., None, None]
+        outer = sigma[..., :, None] * rate[..., None, :]
+        by_x[..., 0:3, 6:9] = eye
+        by_x[..., 3:6, 3:6] = 0.5 * (outer - outer.mT - skew(rate) + dot * eye)
+        square = sigma[..., :, None] * sigma[..., None, :]
+        by_x[..., 3:6, 9:12] = 0.25 * ((1.0 - s2) * eye + 2.0 * skew(sigma) + 2.0 * square)
+        up, turn = _up(sigma)
+        by_x[..., 6:9, 3:6] = 0.25 * GRAVITY * u.sum(-1)[..., None, None] * turn
+        by_u[..., 6:9, :] = 0.25 * GRAVITY * up[..., None]
+        inertia = torch.tensor(INERTIA, dtype=x.dtype)
+        gyroscopic = skew(inertia * rate) - skew(rate) * inertia
+        by_x[..., 9:12, 9:12] = gyroscopic / inertia[:, None]
+        arms = torch.tensor(
+            [[0.0, ARM, 0.0, -ARM], [-ARM, 0.0, ARM, 0.0], [DRAG_RATIO, -DRAG_RATIO] * 2], dtype=x.dtype
+        )
+        by_u[..., 9:12, :] = 0.25 * MASS * GRAVITY * arms / inertia[:, None]
+        return by_x, by_u
 
     def _vehicle(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         sigma, velocity, rate = x[..., 3:6], x[..., 6:9], x[..., 9:12]
@@ -71,6 +96,19 @@ class QPole(Quadrotor):
             ],
             -1,
         )  # fmt: skip
+
+
+    def slopes(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return d(derivative)/dx (..., n, n) and by u (..., n, 4)."""
+        by_x, by_u = super().slopes(x, u)
+        pole, rate = skew(x[..., 12:15]), skew(x[..., 15:18])
+        acceleration = self._vehicle(x, u)[2]
+        felt = -acceleration - torch.tensor([0.0, 0.0, GRAVITY], dtype=x.dtype)
+        by_x[..., 12:15, 12:15], by_x[..., 12:15, 15:18] = rate, -pole
+        by_x[..., 15:18, 12:15] = -skew(felt) / self.length
+        by_x[..., 15:18, 3:6] = -pole @ by_x[..., 6:9, 3:6] / self.length
+        by_u[..., 15:18, :] = -pole @ by_u[..., 6:9, :] / self.length
+        return by_x, by_u
 
 
 class QPoleObs(QPole):
@@ -123,3 +161,22 @@ class QPoleDynObs(QPoleObs):
 
     def _apart(self, x: Tensor) -> Tensor:
         return x[..., None, :3] - self.centres - x[..., None, 18:19] * self.velocities
+
+
+def _up(sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """Return body z in world axes (..., 3), the third row of [BN], and its slope by the MRP."""
+    p, q, r = sigma.unbind(-1)
+    s2 = (sigma * sigma).sum(-1)
+    d, one = 1.0 - s2, (1.0 + s2)[..., None]
+    v = torch.stack([2.0 * p * r + d * q, 2.0 * q * r - d * p, -2.0 * (p * p + q * q)], -1)
+    slope = torch.stack(
+        [
+            2.0 * r - 2.0 * p * q, d - 2.0 * q * q, 2.0 * p - 2.0 * q * r,
+            2.0 * p * p - d, 2.0 * r + 2.0 * p * q, 2.0 * q + 2.0 * p * r,
+            -4.0 * p, -4.0 * q, torch.zeros_like(p),
+        ],
+        -1,
+    ).unflatten(-1, (3, 3))  # fmt: skip
+    z = torch.tensor([0.0, 0.0, 1.0], dtype=sigma.dtype)
+    turn = 4.0 * slope / one[..., None] ** 2 - 16.0 * v[..., :, None] * sigma[..., None, :] / one[..., None] ** 3
+    return z + 4.0 * v / one**2, turn

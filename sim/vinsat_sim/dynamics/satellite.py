@@ -87,17 +87,24 @@ class SatelliteArrays:
         self.u_max = np.ones(3)
         self.u_min = -self.u_max
         self.inertia = np.array(INERTIA)
+        a, b = self.sun[..., 0], self.sun[..., 1]
+        zero = np.zeros_like(a)
+        across = np.stack([np.stack([a, b, zero], -1), np.stack([-b, a, zero], -1)], -1)
+        self.along, self.across = across[..., 0], across[..., 1]
+
+    def rows(self, rows: NDArray[np.intp]) -> "SatelliteArrays":
+        """Return the model of some rows of a batch, by index."""
+        if self.sun.ndim == 1 or len(self.sun) == 1:
+            return self
+        return SatelliteArrays(sun=self.sun[rows], cone=self.cone, dt=self.dt, within=self.within)
 
     def derivative(self, x: Array, u: Array) -> Array:
         """Return dx/dt (..., 9)."""
-        sigma, omega, h = x[..., :3], RATE * x[..., 3:6], MOMENTUM * x[..., 6:]
-        s2 = np.sum(sigma * sigma, axis=-1, keepdims=True)
-        along = np.sum(sigma * omega, axis=-1, keepdims=True)
-        out = np.empty(x.shape)
-        out[..., :3] = 0.25 * ((1.0 - s2) * omega + 2.0 * _cross(sigma, omega) + 2.0 * along * sigma)
-        out[..., 3:6] = (-_cross(omega, self.inertia * omega + h) - TORQUE * u) / (RATE * self.inertia)
-        out[..., 6:] = (TORQUE / MOMENTUM) * u
-        return out
+        y = (x[..., _FIRST] * x[..., _SECOND]) @ _WEIGHT
+        out = y[..., :9]
+        out[..., :3] += (0.25 * RATE - y[..., 9:10]) * x[..., 3:6] + y[..., 10:] * x[..., :3]
+        out[..., 3:] += (u[..., None, :] * _BY_U).reshape(*u.shape[:-1], 6)
+        return np.asarray(out)
 
     def step(self, x: Array, u: Array) -> Array:
         """Return the state dt later (..., 9)."""
@@ -111,38 +118,35 @@ class SatelliteArrays:
     def jacobians(self, x: Array, u: Array) -> tuple[Array, Array, Array]:
         """Return the state dt later and its exact derivatives (..., 9, 9) and (..., 9, 3)."""
         h = self.dt
-        shape = np.broadcast_shapes(x.shape[:-1], u.shape[:-1])
-        by_u = np.zeros((*shape, 9, 12))  # derivatives by [x; u] of every stage
-        start = np.broadcast_to(np.eye(9, 12), by_u.shape)
-        slope_u = np.zeros((9, 12))
-        slope_u[3:6, 9:] = -np.diag(TORQUE / (RATE * self.inertia))
-        slope_u[6:, 9:] = (TORQUE / MOMENTUM) * np.eye(3)
-        total, total_d = np.zeros(x.shape), np.zeros(by_u.shape)
-        k, k_d = np.zeros(x.shape), np.zeros(by_u.shape)
-        for ahead, weight in ((0.0, 1.0), (0.5, 2.0), (0.5, 2.0), (1.0, 1.0)):
-            at = x + ahead * h * k
-            k_d = self._slope(at) @ (start + ahead * h * k_d) + slope_u
-            k = self.derivative(at, u)
-            total, total_d = total + weight * k, total_d + weight * k_d
-        end_d = start + h / 6.0 * total_d
-        return x + h / 6.0 * total, end_d[..., :9], end_d[..., 9:]
+        stages, rates = [x], [self.derivative(x, u)]
+        for ahead in (0.5 * h, 0.5 * h, h):
+            stages.append(x + ahead * rates[-1])
+            rates.append(self.derivative(stages[-1], u))
+        slopes = self._slope(np.stack(stages))
+        k = np.zeros((*x.shape, 12))  # derivatives of a stage's rate by [x; u]
+        k[..., :9] = slopes[0]
+        k[..., 3:, 9:] = _SLOPE_U
+        total = k.copy()
+        for slope, ahead, weight in zip(slopes[1:], (0.5 * h, 0.5 * h, h), (2.0, 2.0, 1.0)):
+            k = slope @ (ahead * k)
+            k[..., :9] += slope
+            k[..., 3:, 9:] += _SLOPE_U
+            total += weight * k
+        total *= h / 6.0
+        total[..., _NINE, _NINE] += 1.0
+        end = x + h / 6.0 * (rates[0] + 2.0 * (rates[1] + rates[2]) + rates[3])
+        return end, total[..., :9], total[..., 9:]
 
     def _slope(self, x: Array) -> Array:
         """Return d(derivative)/dx (..., 9, 9)."""
-        sigma, omega, h = x[..., :3], RATE * x[..., 3:6], MOMENTUM * x[..., 6:]
-        out = np.zeros((*x.shape, 9))
-        eye = np.eye(3)
-        s2 = np.sum(sigma * sigma, axis=-1)[..., None, None]
-        dot = np.sum(sigma * omega, axis=-1)[..., None, None]
-        outer = sigma[..., :, None] * omega[..., None, :]  # s w'
-        swap = np.swapaxes(outer, -1, -2)
-        out[..., :3, :3] = 0.5 * (outer - swap - _skew(omega) + dot * eye)
-        square = sigma[..., :, None] * sigma[..., None, :]
-        out[..., :3, 3:6] = (0.25 * RATE) * ((1.0 - s2) * eye + 2.0 * _skew(sigma) + 2.0 * square)
-        scale = 1.0 / self.inertia[:, None]
-        out[..., 3:6, 3:6] = scale * (_skew(self.inertia * omega + h) - _skew(omega) * self.inertia)
-        out[..., 3:6, 6:] = (-MOMENTUM / RATE) * scale * _skew(omega)
-        return out
+        by = (x.reshape(-1, 9) @ _BY_X).reshape(*x.shape[:-1], 11, 9)
+        out = by[..., :9, :]
+        sigma, w = x[..., :3], x[..., 3:6]
+        y = (x[..., _SCALARS_FIRST] * x[..., _SCALARS_SECOND]) @ _SCALARS
+        out[..., :3, :6] += sigma[..., None] * by[..., 10:, :6] - w[..., None] * by[..., 9:10, :6]
+        out[..., _THREE, _THREE] += y[..., 1:]
+        out[..., _THREE, _THREE + 3] += 0.25 * RATE - y[..., :1]
+        return np.asarray(out)
 
     def below(self, x: Array) -> Array:
         """Return the limits of rate and momentum, and the cone's cosine."""
@@ -166,42 +170,62 @@ class SatelliteArrays:
 
     def sun_cosine(self, x: Array) -> Array:
         """Return the cosine between boresight (body +z) and Sun (...)."""
-        p, q, r = x[..., 0], x[..., 1], x[..., 2]
-        s2 = p * p + q * q + r * r
-        d = 1.0 - s2
-        scale = 4.0 / (1.0 + s2) ** 2
-        third = np.stack(
-            [2.0 * p * r + d * q, 2.0 * q * r - d * p, 0.25 * (1.0 + s2) ** 2 - 2.0 * (p * p + q * q)],
-            axis=-1,
-        )
-        return np.asarray(scale * np.sum(third * self.sun, axis=-1))
+        sigma = x[..., :3]
+        f, one = self._cosine_parts(sigma)[:2]
+        return np.asarray(self.sun[..., 2] + 4.0 * f / (one * one))
+
+    def _cosine_parts(self, sigma: Array) -> tuple[Array, Array, Array, Array]:
+        """Return f, 1 + s^2, and what f is made of: cosine = c + 4 f / (1 + s^2)^2 with Sun (a, b, c),
+
+        f = 2 r (a p + b q) + (1 - s^2) (a q - b p) - 2 c (p^2 + q^2).
+        """
+        s2 = (sigma * sigma).sum(axis=-1)
+        r = sigma[..., 2]
+        along = (sigma * self.along).sum(axis=-1)
+        turn = (sigma * self.across).sum(axis=-1)
+        f = 2.0 * r * along + (1.0 - s2) * turn - 2.0 * self.sun[..., 2] * (s2 - r * r)
+        return f, 1.0 + s2, along, turn
 
     def _cosine_slope(self, sigma: Array) -> Array:
-        p, q, r = sigma[..., 0], sigma[..., 1], sigma[..., 2]
-        a, b, c = np.moveaxis(np.broadcast_to(self.sun, sigma.shape), -1, 0)
-        s2 = p * p + q * q + r * r
-        one, d = 1.0 + s2, 1.0 - s2
-        # cosine = c + 4 f / one^2 with f = a (2 p r + d q) + b (2 q r - d p) - 2 c (p^2 + q^2)
-        f = a * (2.0 * p * r + d * q) + b * (2.0 * q * r - d * p) - 2.0 * c * (p * p + q * q)
-        turn = a * q - b * p
-        by_p = 2.0 * a * r - b * d - 4.0 * c * p - 2.0 * p * turn
-        by_q = a * d + 2.0 * b * r - 4.0 * c * q - 2.0 * q * turn
-        by_r = 2.0 * (a * p + b * q) - 2.0 * r * turn
-        by = np.stack([by_p, by_q, by_r], axis=-1)
-        return np.asarray(4.0 * by / one[..., None] ** 2 - 16.0 * (f / one**3)[..., None] * sigma)
+        f, one, along, turn = self._cosine_parts(sigma)
+        c = self.sun[..., 2]
+        by = (2.0 * sigma[..., 2:]) * self.along + (2.0 - one)[..., None] * self.across
+        by -= (2.0 * turn + 4.0 * c)[..., None] * sigma
+        by[..., 2] += 2.0 * along + 4.0 * c * sigma[..., 2]
+        square = one * one
+        return np.asarray((4.0 / square)[..., None] * by - (16.0 * f / (square * one))[..., None] * sigma)
 
 
-def _cross(a: Array, b: Array) -> Array:
-    """Return a x b (..., 3): several times quicker than numpy's for small arrays."""
-    out = np.empty(np.broadcast_shapes(a.shape, b.shape))
-    out[..., 0] = a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1]
-    out[..., 1] = a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2]
-    out[..., 2] = a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-    return out
+def _quadratic_terms() -> list[tuple[int, int, int, float]]:
+    """Return (row, i, j, c): rate `row` has the term c x_i x_j.
+
+    Rows 9 and 10 are RATE s^2 / 4 and RATE (s . w) / 2, which sigma' has times -w and s.
+    """
+    terms = []
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        terms += [(i, j, 3 + k, 0.5 * RATE), (i, k, 3 + j, -0.5 * RATE)]  # s x w
+        terms.append((3 + i, 3 + j, 3 + k, -RATE * (INERTIA[k] - INERTIA[j]) / INERTIA[i]))  # w x J w
+        lever = MOMENTUM / INERTIA[i]
+        terms += [(3 + i, 3 + j, 6 + k, -lever), (3 + i, 3 + k, 6 + j, lever)]  # w x h
+        terms += [(9, i, i, 0.25 * RATE), (10, i, 3 + i, 0.5 * RATE)]
+    return terms
 
 
-def _skew(a: Array) -> Array:
-    out = np.zeros((*a.shape, 3))
-    out[..., 0, 1], out[..., 0, 2], out[..., 1, 2] = -a[..., 2], a[..., 1], -a[..., 0]
-    out[..., 1, 0], out[..., 2, 0], out[..., 2, 1] = a[..., 2], -a[..., 1], a[..., 0]
-    return out
+def _tables(terms: list[tuple[int, int, int, float]]) -> tuple[Array, ...]:
+    """Return first and second factors, their weights (terms, 11), and d/dx as a matrix (9, 99)."""
+    first, second = (np.array([term[at] for term in terms]) for at in (1, 2))
+    weight, by_x = np.zeros((len(terms), 11)), np.zeros((9, 11, 9))
+    for at, (row, i, j, c) in enumerate(terms):
+        weight[at, row] = c
+        by_x[i, row, j] += c
+        by_x[j, row, i] += c
+    return first, second, weight, by_x.reshape(9, 99)
+
+
+_TERMS = _quadratic_terms()
+_FIRST, _SECOND, _WEIGHT, _BY_X = _tables(_TERMS)
+_SCALARS_FIRST, _SCALARS_SECOND, _SCALARS, _ = _tables([t for t in _TERMS if t[0] >= 9])
+_SCALARS = _SCALARS[:, 9:]
+_BY_U = np.array([[-TORQUE / (RATE * j) for j in INERTIA], [TORQUE / MOMENTUM] * 3])
+_SLOPE_U = np.concatenate([np.diag(row) for row in _BY_U])  # (6, 3)
+_THREE, _NINE = np.arange(3), np.arange(9)

@@ -9,7 +9,7 @@ from groundtools.layers.core.statistics import squared_jacobian_norm
 from groundtools.layers.jiio.models import Classifier, Decoder, Regressor, ball
 from groundtools.layers.jiio.nested import pgd, solved
 from groundtools.layers.jiio.optimise import Steps, attach, optimize_input, parameter_loss
-from groundtools.layers.jiio.restore import misfit, psnr
+from groundtools.layers.jiio.restore import misfit, window_mask
 from vinsat_sim.experiments.jiio.images import digits
 
 LATENT, BATCH = 16, 64
@@ -22,18 +22,18 @@ __all__ = [
     "attacked",
     "classifier",
     "decoder",
-    "psnr",
     "restorer",
     "sinusoids",
+    "spoil",
 ]
 
 
 @lru_cache(maxsize=8)
-def decoder(seed: int, steps: int, inner: int = 30, penalty: float = 0.0) -> Decoder:
+def decoder(seed: int, steps: int, inner: int = 30, penalty: float = 0.0, rate: float = 0.9) -> Decoder:
     """Return a decoder trained as a generative model (eq. 3.20) with 3.18's gradient."""
     torch.manual_seed(seed)
     images = digits()[0]
-    model = Decoder(LATENT, 8)
+    model = Decoder(LATENT, 8, rate=rate)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(steps):
         batch = images[torch.randint(len(images), (BATCH,))]
@@ -50,11 +50,18 @@ def decoder(seed: int, steps: int, inner: int = 30, penalty: float = 0.0) -> Dec
     return model.eval().requires_grad_(False)
 
 
+def spoil(clean: Tensor, kind: str, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
+    """Return spoiled images and the mask of what is left (None: all)."""
+    if kind == "inpaint":
+        mask = window_mask(clean, 3, generator)
+        return clean * mask, mask
+    sigma = float(kind)
+    return clean + sigma * torch.randn(clean.shape, generator=generator), None
+
+
 @lru_cache(maxsize=8)
 def restorer(seed: int, steps: int, kind: str, inner: int = 30) -> Decoder:
     """Return a decoder trained for one inverse problem (eq. 3.24), from the generative one."""
-    from vinsat_sim.experiments.jiio.entries import spoil
-
     model = decoder(seed, steps)
     copy = Decoder(LATENT, 8)
     copy.load_state_dict(model.state_dict())
@@ -137,7 +144,7 @@ def sinusoids(count: int, points: int, generator: torch.Generator) -> tuple[Tens
 
 
 @lru_cache(maxsize=4)
-def regressor(seed: int, steps: int, inner: int = 30) -> Regressor:
+def regressor(seed: int, steps: int, inner: int = 30, *, rate: float = 0.9) -> Regressor:
     """Return a model of sinusoids whose code fits a task from a few points (eq. 3.28).
 
     As in the thesis the code is not differentiated through: 3.18's gradient on the points
@@ -145,7 +152,7 @@ def regressor(seed: int, steps: int, inner: int = 30) -> Regressor:
     """
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    model = Regressor(8)
+    model = Regressor(8, rate=rate)
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(steps):
         s, value, test, wanted = sinusoids(BATCH, 10, generator)

@@ -26,8 +26,8 @@ ROOT10 = 10.0**0.5
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """make : model for a setting (control limit or obstacle radius); spread (n,) : starts are
-    uniform within +- this of the goal; q, r : tracking weights; reward : W; count : expert
-    trajectories for training and for test.
+    uniform within +- this of the goal; q, r : tracking weights; reward : W; count : starts
+    the expert is given for training; tries : for test, where 200 of its trajectories are used.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Task:
     reward: tuple[float, ...]
     steps: int = 40
     count: int = 200
+    tries: int = 300
 
     def starts(self, count: int, seed: int, model: Model) -> Tensor:
         """Return starts (count, n), clear of the constraints."""
@@ -108,7 +109,7 @@ TASKS = {
     for task in (
         Task(
             name="pendulum", make=Pendulum, setting=5.0, goal=(0.0,) * 2, spread=(1.2, 1.0),
-            q=(10.0, 1.0), r=0.1, reward=(1.0, 0.1),
+            q=(10.0, 1.0), r=0.1, reward=(1.0, 0.1), tries=480,
         ),
         Task(
             name="cartpole", make=Cartpole, setting=10.0, goal=(0.0,) * 4, spread=(1.0, 0.6, 0.8, 0.8),
