@@ -16,6 +16,7 @@ from flightsw.runtime.known_case import EPOCH, known_case
 
 CASE_LIMIT_M = 1000.0  # of the small case; 110 m is usual
 SIGMAS = 5.0
+GOLDEN_LIMIT_M = 5000.0  # of a golden frame's position; 630 m is usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ def _estimate() -> Check:
 
 
 def _networks(folder: Path) -> list[Check]:
-    """Verify a models folder and run each of its networks on a grey frame."""
+    """Verify a models folder, run each of its networks, and look at frames whose answer is known."""
+    from flightsw.runtime.golden.frames import golden_frames
+    from flightsw.vision.finder import find_landmarks
     from flightsw.vision.landmarks import detect
     from flightsw.vision.models import load_models, verify_models
     from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb
@@ -99,7 +102,23 @@ def _networks(folder: Path) -> list[Check]:
         if entry.detector is not None:
             found = detect(models.detector(entry.id), frame, threshold=0.0)
             checks.append(_finite(f"detector {entry.id}", np.column_stack([found.uv_px, found.score])))
+    known = {entry.id for entry in models.manifest.region}
+    for golden in golden_frames():
+        if not golden.region or golden.region in known:
+            result = find_landmarks(models, golden.jpeg, MODEL_CAMERA)
+            off_m = None if result.pose is None else golden.error_m(result.pose.r_ecef)
+            checks.append(_golden(golden.name, golden.region, result.regions[-1:], off_m))
     return checks
+
+
+def _golden(name: str, region: str, found_in: tuple[str, ...], off_m: float | None) -> Check:
+    """Return the check of a golden frame: found where it was taken, or rightly nowhere."""
+    if off_m is None:
+        return Check(
+            f"frame {name}", not region, "no fix" + (f", it shows {region}" if region else ", rightly")
+        )
+    passed = found_in == (region,) and off_m < GOLDEN_LIMIT_M
+    return Check(f"frame {name}", passed, f"found in {' '.join(found_in)}, off by {off_m:.0f} m")
 
 
 def _finite(name: str, outputs: NDArray[np.float64]) -> Check:

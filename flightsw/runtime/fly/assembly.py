@@ -24,6 +24,7 @@ from flightsw.runtime.fly.arcs import ArcWatch, read_records
 from flightsw.runtime.fly.comms import Comms
 from flightsw.runtime.fly.config import ClockConfig, PayloadConfig, load_payload_config
 from flightsw.runtime.fly.health import Watchdogs
+from flightsw.runtime.fly.image_plan import PlanDesk
 from flightsw.runtime.fly.imaging import Imaging
 from flightsw.runtime.fly.journal import Journal
 from flightsw.runtime.fly.looking import Looking
@@ -107,6 +108,7 @@ def assemble(config: PayloadConfig, store: Store, boot: dict[str, int]) -> tuple
         models,
         arcs,
         Parameters(journal),
+        PlanDesk(config.paths.schedule, journal),
         open_gyro(config),
         Watchdogs(config.boot.watchdog_device),
         boot=boot["number"],
@@ -206,6 +208,7 @@ def _start(payload: Payload, unhealthy: int) -> None:
         subprocess.run(boot.other_image, check=False, timeout=60.0)
     if payload.config.inference.kind == "models":
         payload.models.check_all()
+    payload.plans.start()
     if loop:
         payload.journal.event("BOOT_LOOP", value=unhealthy - 1)
     payload.change_mode(Mode.SAFE if loop else Mode.IDLE, reason="BOOT_LOOP" if loop else "")

@@ -17,7 +17,9 @@ from flightsw.runtime.drivers.links import SPEEDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
-    """store, frames, products : folders that are written; models : one set, or two (A and B)."""
+    """store, frames, products : folders that are written; models : one set, or two (A and B);
+    schedule : of `vinsat plan`, "" for none.
+    """
 
     store: str
     frames: str
@@ -25,6 +27,7 @@ class Paths:
     models: tuple[str, ...]
     camera: str
     keys: str
+    schedule: str = ""
 
     def __post_init__(self) -> None:
         """Refuse more sets than two. Raises InputError."""
@@ -154,6 +157,7 @@ def load_payload_config(path: str | os.PathLike[str]) -> PayloadConfig:
         models=tuple(absolute(name) for name in p.models),
         camera=absolute(p.camera),
         keys=absolute(p.keys),
+        schedule=absolute(p.schedule),
     )
     return replace(
         config,

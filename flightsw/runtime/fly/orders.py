@@ -2,8 +2,10 @@
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from flightsw.runtime.fly.image_plan import FILE
 from flightsw.runtime.fly.modes import Mode
 from flightsw.runtime.link import dictionary as dic
 from flightsw.runtime.link.commands import Order, Outcome
@@ -43,6 +45,7 @@ class Orders:
             "SET_TIME": self._set_time,
             "RESTART": self._restart,
             "DISCARD_ARC": self._discard_arc,
+            "USE_SCHEDULE": self._use_schedule,
         }
 
     def carry_out(self, order: Order) -> Answer:
@@ -144,6 +147,16 @@ class Orders:
         self._payload.arcs.begin(0.0)
         self._payload.arc_began()
         return DONE
+
+    def _use_schedule(self, order: Order) -> Answer:
+        spare = self._payload.models.spare
+        path = None if spare is None else spare / FILE
+        if path is None or not path.exists():
+            return _refused(f"no {FILE} was uplinked")
+        problem = self._payload.plans.take(path)
+        with suppress(OSError):  # the next one takes its place
+            path.unlink()
+        return _refused(problem)
 
 
 def _refused(problem: str) -> Answer:

@@ -17,6 +17,7 @@ from flightsw.runtime.fly.arcs import ArcWatch
 from flightsw.runtime.fly.comms import Comms
 from flightsw.runtime.fly.config import PayloadConfig
 from flightsw.runtime.fly.health import NO_SENSOR, Watchdogs, memory_mb, temperature
+from flightsw.runtime.fly.image_plan import PlanDesk
 from flightsw.runtime.fly.imaging import Imaging
 from flightsw.runtime.fly.journal import Journal
 from flightsw.runtime.fly.looking import Looking
@@ -57,6 +58,7 @@ class Payload:
         models: ModelSets,
         arcs: ArcWatch,
         parameters: Parameters,
+        plans: PlanDesk,
         gyro: Gyro,
         watchdogs: Watchdogs,
         *,
@@ -64,7 +66,7 @@ class Payload:
     ) -> None:
         self.config, self.journal, self.gate, self.comms = config, journal, gate, comms
         self.imaging, self.looking, self.orbit = imaging, looking, orbit
-        self.models, self.arcs, self.parameters = models, arcs, parameters
+        self.models, self.arcs, self.parameters, self.plans = models, arcs, parameters, plans
         self.watchdogs = watchdogs
         limits = config.limits
         self.schedule = Schedule(
@@ -87,8 +89,8 @@ class Payload:
             self.arc_began()
         self.comms.receive(self._orders.carry_out)
         self._look_and_estimate(now)
-        self._take_frames(now)
         self._decide(now)
+        self._take_frames(now)
         if self.journal.clock.is_lockstep:
             self._finish_work(now)
         self.reporting.step(now)
@@ -176,7 +178,8 @@ class Payload:
 
     def _take_frames(self, now: Stamp) -> None:
         if self.mode is Mode.IMAGING and self.imaging.is_usable(now):
-            period_s = self.parameters["image_period_s"]
+            window = self.plans.plan.window(now.tai_ns)
+            period_s = self.parameters["image_period_s"] if window is None else window.cadence_s
             self.looking.add(self.imaging.step(now, period_s=period_s, arc=self.arcs.arc))
 
     def _decide(self, now: Stamp) -> None:
@@ -199,6 +202,8 @@ class Payload:
         image = image and self.schedule.may_image(
             now, on_s=p["imaging_on_s"], off_s=p["imaging_off_s"], sun_min_deg=p["sun_elevation_min_deg"]
         )
+        if automatic and self.plans.plan.holds(now.tai_ns):
+            image = image and self.plans.plan.window(now.tai_ns) is not None
         if automatic or not image:
             self._choose(now, image=image, usable=usable, automatic=automatic)
 

@@ -63,6 +63,6 @@ def test_mode_and_parameters_follow_commands(rig):
     assert (refused.outcome, refused.text) == (Outcome.REFUSED, "housekeeping_period_s is 0.5 to 600")
     assert ground.command("SET_MODE", mode="SAFE").outcome is Outcome.DONE
     assert ground.command("SET_MODE", mode="IMAGING").outcome is Outcome.REFUSED
-    packet = ground.wait_for("HOUSEKEEPING", 10.0)
-    assert packet.values["command_counter"] >= 1
+    while ground.wait_for("HOUSEKEEPING", 10.0).values["command_counter"] < 5:
+        pass  # of before the commands
     assert rig.end() == 0
