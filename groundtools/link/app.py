@@ -27,10 +27,21 @@ from groundtools.link.streams import open_stream
 from groundtools.link.transfer import get_file, put_file
 from groundtools.link.xtce import xtce_text
 
-app = App(name="link", help="Speak with a payload: commands, telemetry, files, keys.")
+HELP = """Speak with a payload: commands, telemetry, files, keys.
+
+Examples:
+
+`vinsat link keys --out keys`
+
+`vinsat link listen --to tcp:127.0.0.1:7070 --record pass.bin`
+
+`vinsat link send SET_MODE mode=SAFE --to tcp:127.0.0.1:7070 --keys keys`
+"""
+app = App(name="link", help=HELP)
 
 To = Annotated[str, Parameter(help="Where the payload is: tcp:HOST:PORT or serial:DEVICE[:BAUD].")]
 KeyFile = Annotated[Path, Parameter(name="--keys", help="The payload's key file.")]
+Record = Annotated[Path | None, Parameter(help="Keep all that comes at the end of this file.")]
 console = Console(highlight=False)
 
 
@@ -42,9 +53,9 @@ def send(command: str, *arguments: str, to: To, keys: KeyFile = Path("keys"), sl
 
 
 @app.command
-def listen(*, to: To, seconds: float = 60.0) -> int:
-    """Print telemetry as it comes."""
-    ground = Ground(open_stream(to), None)
+def listen(*, to: To, seconds: float = 60.0, record: Record = None) -> int:
+    """Print telemetry as it comes; `vinsat ground ingest` makes products of what was recorded."""
+    ground = Ground(open_stream(to, record), None)
     try:
         for packet in ground.packets(seconds):
             console.print(line_of(packet), markup=False, soft_wrap=True)
@@ -102,9 +113,17 @@ def files(*, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
 
 
 @app.command
-def get(name: str, *, to: To, keys: KeyFile = Path("keys"), slot: int = 0, out: Path = Path(".")) -> int:
+def get(
+    name: str,
+    *,
+    to: To,
+    keys: KeyFile = Path("keys"),
+    slot: int = 0,
+    out: Path = Path("."),
+    record: Record = None,
+) -> int:
     """Bring a file down; run again, it goes on where it stopped."""
-    with _ground(to, keys, slot) as ground, Progress(console=console, transient=True) as bar:
+    with _ground(to, keys, slot, record) as ground, Progress(console=console, transient=True) as bar:
         task = bar.add_task(name, total=None)
         path = get_file(
             ground, name, out, progress=lambda done, total: bar.update(task, completed=done, total=total)
@@ -195,10 +214,10 @@ def _value(field: Field, text: str) -> Value:
 
 
 @contextmanager
-def _ground(to: str, keys: Path, slot: int) -> Iterator[Ground]:
+def _ground(to: str, keys: Path, slot: int, record: Path | None = None) -> Iterator[Ground]:
     if slot not in (0, 1):
         raise UsageError(f"--slot: {slot} is no key slot; give 0 or 1")
-    ground = Ground(open_stream(to), Credentials(keys), slot=slot)
+    ground = Ground(open_stream(to, record), Credentials(keys), slot=slot)
     try:
         yield ground
     finally:

@@ -2,6 +2,7 @@
 
 import select
 import socket
+from pathlib import Path
 from typing import Protocol
 
 from flightsw.errors import InputError, UsageError
@@ -92,8 +93,41 @@ class SerialStream:
         self._link.close()
 
 
-def open_stream(address: str) -> Stream:
-    """Return the stream of an address. Raises UsageError, InputError."""
+class RecordedStream:
+    """Another stream, with all that comes kept at the end of a file. UsageError where it cannot be."""
+
+    def __init__(self, stream: Stream, path: Path) -> None:
+        self._stream = stream
+        try:
+            self._file = open(path, "ab")
+        except OSError as error:
+            stream.close()
+            raise UsageError(f"{path}: cannot be written ({error.strerror}); record elsewhere") from None
+
+    def receive(self, timeout_s: float) -> bytes:
+        """Return what comes within the time, once it is in the file."""
+        data = self._stream.receive(timeout_s)
+        self._file.write(data)
+        self._file.flush()
+        return data
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._stream.send(data)
+
+    def close(self) -> None:
+        """Close both."""
+        self._stream.close()
+        self._file.close()
+
+
+def open_stream(address: str, record: Path | None = None) -> Stream:
+    """Return the stream of an address, recorded where a file is named. Raises UsageError, InputError."""
+    stream = _open(address)
+    return stream if record is None else RecordedStream(stream, record)
+
+
+def _open(address: str) -> Stream:
     kind, _, rest = address.partition(":")
     if kind == "tcp":
         host, _, port = rest.rpartition(":")

@@ -93,6 +93,16 @@ def identify(
     return EXIT_OK if good else EXIT_NOT_DETERMINED
 
 
+def identification(
+    solution: Solution, sets: ElementSets, *, catalog_sigma_km: float = 1.0, missing: float = MISSING,
+    top: int = 5,
+) -> str:  # fmt: skip
+    """Return what `--json` prints, as one line of JSON."""
+    ranking = ranked(solution, sets, catalog_sigma_km, missing)
+    rivals = rivals_of(solution, sets, ranking, catalog_sigma_km, top)
+    return json.dumps(_as_json(solution, sets, ranking, rivals))
+
+
 def ranked(solution: Solution, sets: ElementSets, catalog_sigma_km: float, missing: float) -> Ranking:
     """Return the ranking at the solution's last observation."""
     state, covariance = solution.predict(np.array([solution.last_used_s]))
