@@ -22,12 +22,11 @@ from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, lla_from_ecef
 from flightsw.camera.project import observe, over_horizon, ray_from_pixel
-from flightsw.vision.cloud import cloudy
-from flightsw.vision.features import Floats, Mask, grey_from_rgb, local_features
+from flightsw.vision.cloud import reduced
+from flightsw.vision.features import Floats, Mask, local_features
 from flightsw.vision.fit import Pose
 from flightsw.vision.maps import FEATURE_STEP, MapGrid, ReferenceMap
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
-from flightsw.vision.resample import block_mean
 
 Array = NDArray[np.float64]
 
@@ -129,8 +128,7 @@ def _rectify(frame: ModelFrame, uv_px: Array, step: int) -> tuple[Floats, Mask]:
 
     step : the frame is averaged over step x step pixels first, about a cell.
     """
-    rgb, clear = _reduced(frame, step)
-    grey = grey_from_rgb(rgb)
+    grey, clear = reduced(frame, step)
     x, y = uv_px[..., 0] / step - 0.5, uv_px[..., 1] / step - 0.5
     height, width = grey.shape
     with np.errstate(invalid="ignore"):
@@ -167,15 +165,6 @@ def _between(nodes: Array, size: int) -> Array:
     at = np.arange(size)
     index, fraction = at // NODE, (at % NODE / NODE)[:, None, None]
     return np.asarray(nodes[index] * (1.0 - fraction) + nodes[index + 1] * fraction)
-
-
-def _reduced(frame: ModelFrame, step: int) -> tuple[Floats, Mask]:
-    """Return the frame's means over step x step pixels, (h, w, 3), and where they are clear."""
-    mean = block_mean(frame.rgb, step)
-    clear = ~cloudy(mean)
-    if not frame.valid.all():
-        clear &= block_mean(frame.valid[..., None].astype(np.uint8), step)[..., 0] > 0.99
-    return mean, clear
 
 
 def _correlate(features: Floats, usable: Mask, patch: Floats) -> DenseScore:
