@@ -1,4 +1,4 @@
-"""Blocks of an image's features find their own places on a map, all at once (FFT).
+"""Blocks of an image's features find their own places on a map, all at once (by spectra).
 
 Both finders draw their poses tight with it, the search for candidates too:
     score_b(s) = sum over block b of f(x) . m(x + s) / sqrt(sum of f^2  sum of w m^2(x + s))
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.vision.dft import corner_of, spectrum_of
 from flightsw.vision.features import Floats, Mask
 
 Array = NDArray[np.float64]
@@ -68,21 +69,47 @@ def _correlated(
 ) -> Floats:
     """Return the scores (B, 2 reach + 1, 2 reach + 1) of the chosen blocks."""
     size, side = BLOCK + 2 * reach, 2 * reach + 1
-    own = _split(np.concatenate([features, usable[None].astype(np.float32)]))[chosen]
-    energy = np.square(own[:, :3]).sum(axis=(1, 2, 3))
-    full = np.concatenate([window, np.square(window).sum(axis=0)[None]])
-    views = np.lib.stride_tricks.sliding_window_view(full, (size, size), axis=(1, 2))
-    views = views[:, ::BLOCK, ::BLOCK]
-    columns = usable.shape[1] // BLOCK
-    theirs = views[:, chosen // columns, chosen % columns].transpose(1, 0, 2, 3)
-    ours = np.conj(np.fft.rfft2(own, (size, size)))
-    spectrum = np.fft.rfft2(np.ascontiguousarray(theirs))
-    spectrum *= ours
-    product = np.fft.irfft2(spectrum[:, :3].sum(axis=1), (size, size))[:, :side, :side]
-    under = np.fft.irfft2(spectrum[:, 3], (size, size))[:, :side, :side]
+    own = _split(features)[chosen]
+    energy = np.square(own).sum(axis=(1, 2, 3))
+    theirs = _windows(window, usable.shape[1] // BLOCK, chosen, size)
+    product = _shifted_sums(own, theirs, side)
+    # The map's energy under a block: a plain sum where all of it is usable, as most are.
+    under = np.empty((len(chosen), side, side), np.float32)
+    squared = np.square(window).sum(axis=0)
+    weight = _split(usable[None].astype(np.float32))[chosen]
+    whole = weight.all(axis=(1, 2, 3))
+    if whole.any():
+        sums = _block_sums(squared)[None]
+        under[whole] = _windows(sums, usable.shape[1] // BLOCK, chosen[whole], side)[:, 0]
+    if not whole.all():
+        part = _windows(squared[None], usable.shape[1] // BLOCK, chosen[~whole], size)
+        under[~whole] = _shifted_sums(weight[~whole], part, side)
     # An all but empty piece of map (the open sea) must not make a peak of nothing.
     floor = 0.1 * under.mean(axis=(1, 2), keepdims=True) + 1.0
     return np.asarray(product / np.sqrt(energy[:, None, None] * np.maximum(under, floor) + 1e-6), np.float32)
+
+
+def _windows(planes: Floats, columns: int, chosen: NDArray[np.int64], size: int) -> Floats:
+    """Return the pieces (B, C, size, size) of planes (C, H, W) that begin where blocks do."""
+    views = np.lib.stride_tricks.sliding_window_view(planes, (size, size), axis=(1, 2))
+    views = views[:, ::BLOCK, ::BLOCK]
+    return np.ascontiguousarray(views[:, chosen // columns, chosen % columns].transpose(1, 0, 2, 3))
+
+
+def _shifted_sums(blocks: Floats, windows: Floats, side: int) -> Floats:
+    """Return sums (B, side, side), over channels and cells, of blocks times windows at every shift."""
+    size = windows.shape[-1]
+    spectrum = spectrum_of(windows, size)
+    spectrum *= np.conj(spectrum_of(blocks, size))
+    return corner_of(spectrum.sum(axis=1), side)
+
+
+def _block_sums(plane: Floats) -> Floats:
+    """Return sums over BLOCK x BLOCK cells that begin at every cell, (H - BLOCK + 1, W - BLOCK + 1)."""
+    total = np.zeros((plane.shape[0] + 1, plane.shape[1] + 1))
+    np.cumsum(np.cumsum(plane, axis=0, dtype=np.float64), axis=1, out=total[1:, 1:])
+    rows = total[BLOCK:] - total[:-BLOCK]
+    return np.asarray(rows[:, BLOCK:] - rows[:, :-BLOCK], np.float32)
 
 
 def _peaks(score: Floats, at: Array, share: Floats, reach: int) -> BlockShifts:

@@ -25,9 +25,11 @@ from flightsw.camera.pose_fit import Pose
 from flightsw.camera.project import observe, over_horizon, ray_from_pixel
 from flightsw.vision.cloud import cloudy
 from flightsw.vision.features import Floats, Mask, grey_from_rgb, local_features
+from flightsw.vision.cloud import reduced
+from flightsw.vision.features import Floats, Mask, local_features
+from flightsw.vision.fit import Pose
 from flightsw.vision.maps import FEATURE_STEP, MapGrid, ReferenceMap
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
-from flightsw.vision.resample import block_mean
 
 Array = NDArray[np.float64]
 
@@ -81,10 +83,9 @@ def view_of(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> View | No
     top, left, bottom, right = window
     uv_px = _cell_pixels(pose, reference.grid, window)
     grey, valid = _rectify(frame, uv_px, 4 if pose.altitude < COARSE_BELOW else 2)
-    features, usable = local_features(grey, valid)
+    planes, usable = _features_inside(grey, valid)
     patch = reference.features[top:bottom, left:right].transpose(2, 0, 1).astype(np.float32)
     patch *= np.float32(FEATURE_STEP)
-    planes = np.ascontiguousarray(features.transpose(2, 0, 1))
     return View(planes, usable, patch, top, left, uv_px)
 
 
@@ -129,8 +130,7 @@ def _rectify(frame: ModelFrame, uv_px: Array, step: int) -> tuple[Floats, Mask]:
 
     step : the frame is averaged over step x step pixels first, about a cell.
     """
-    rgb, clear = _reduced(frame, step)
-    grey = grey_from_rgb(rgb)
+    grey, clear = reduced(frame, step)
     x, y = uv_px[..., 0] / step - 0.5, uv_px[..., 1] / step - 0.5
     height, width = grey.shape
     with np.errstate(invalid="ignore"):
@@ -146,6 +146,26 @@ def _rectify(frame: ModelFrame, uv_px: Array, step: int) -> tuple[Floats, Mask]:
     for shift in (0, 1, width, width + 1):
         inside = inside & seen[corner + shift]
     return value, inside
+
+
+def _features_inside(grey: Floats, valid: Mask) -> tuple[Floats, Mask]:
+    """Return features (3, H, W) and where they are usable, of the rectangle that holds what is valid:
+    elsewhere there are none.
+    """
+    planes, usable = np.zeros((3, *valid.shape), np.float32), np.zeros_like(valid)
+    rows, columns = _extent(valid)
+    features, usable[rows, columns] = local_features(grey[rows, columns], valid[rows, columns])
+    planes[:, rows, columns] = features.transpose(2, 0, 1)
+    return planes, usable
+
+
+def _extent(mask: Mask) -> tuple[slice, slice]:
+    """Return the rows and columns that hold what is True; everything where nothing is."""
+    found = []
+    for axis in (1, 0):
+        at = np.flatnonzero(mask.any(axis=axis))
+        found.append(slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, mask.shape[1 - axis]))
+    return found[0], found[1]
 
 
 def _cell_pixels(pose: Pose, grid: MapGrid, window: tuple[int, int, int, int]) -> Array:
@@ -169,15 +189,6 @@ def _between(nodes: Array, size: int) -> Array:
     return np.asarray(nodes[index] * (1.0 - fraction) + nodes[index + 1] * fraction)
 
 
-def _reduced(frame: ModelFrame, step: int) -> tuple[Floats, Mask]:
-    """Return the frame's means over step x step pixels, (h, w, 3), and where they are clear."""
-    mean = block_mean(frame.rgb, step)
-    clear = ~cloudy(mean)
-    if not frame.valid.all():
-        clear &= block_mean(frame.valid[..., None].astype(np.uint8), step)[..., 0] > 0.99
-    return mean, clear
-
-
 def _correlate(features: Floats, usable: Mask, patch: Floats) -> DenseScore:
     """Return the best score near no shift, against the scores on the ring.
 
@@ -186,25 +197,45 @@ def _correlate(features: Floats, usable: Mask, patch: Floats) -> DenseScore:
     angles = np.arange(12) * (2.0 * np.pi / 12)
     near = [(i, j) for i in range(-NEAR, NEAR + 1) for j in range(-NEAR, NEAR + 1)]
     ring = [(round(r * np.sin(t)), round(r * np.cos(t))) for r in RING for t in angles]
-    energy = np.square(patch).sum(axis=0)
-    weight = usable.astype(np.float32)
-    close = np.array([_score(features, weight, patch, energy, shift, 1) for shift in near])
-    far = np.array([_score(features, weight, patch, energy, shift, 2) for shift in ring])
+    both = _Both(
+        features,
+        usable.astype(np.float32),
+        patch,
+        np.square(features).sum(axis=0),
+        np.square(patch).sum(axis=0),
+        _extent(usable),
+    )
+    close = np.array([both.score(shift, 1) for shift in near])
+    far = np.array([both.score(shift, 2) for shift in ring])
     best = int(close.argmax())
     peak, spread = float(close[best]), max(float(far.std()), 1e-3)
     return DenseScore(peak, (peak - float(far.mean())) / spread, int(usable.sum()), near[best])
 
 
-def _score(
-    features: Floats, weight: Floats, patch: Floats, energy: Floats, shift: tuple[int, int], every: int
-) -> float:
-    """Return the correlation with the map moved by `shift` (rows, columns)."""
-    rows, columns = weight.shape
-    i, j = shift
-    here = (slice(max(0, -i), rows - max(0, i), every), slice(max(0, -j), columns - max(0, j)))
-    there = (slice(max(0, i), rows - max(0, -i), every), slice(max(0, j), columns - max(0, -j)))
-    f = features[:, here[0], here[1]]
-    product = float(np.einsum("chw,chw->", f, patch[:, there[0], there[1]]))
-    own = float(np.einsum("chw,chw->", f, f))
-    theirs = float(np.einsum("hw,hw->", energy[there], weight[here]))
-    return product / float(np.sqrt(max(own, 1e-9) * max(theirs, 1e-9)))
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """A frame's features and a map's (3, H, W), what is usable, both their energies (H, W), and
+    the rows and columns outside of which nothing is usable.
+    """
+
+    features: Floats
+    weight: Floats
+    patch: Floats
+    own: Floats
+    theirs: Floats
+    extent: tuple[slice, slice]
+
+    def score(self, shift: tuple[int, int], every: int) -> float:
+        """Return the correlation with the map moved by `shift` (rows, columns), at every so many rows."""
+        (top, bottom), (left, right) = (
+            (max(inside.start, max(0, -by)), min(inside.stop, size - max(0, by)))
+            for inside, by, size in zip(self.extent, shift, self.weight.shape, strict=True)
+        )
+        first = max(0, -shift[0])
+        top = first + (top - first + every - 1) // every * every
+        here = (slice(top, bottom, every), slice(left, right))
+        there = (slice(top + shift[0], bottom + shift[0], every), slice(left + shift[1], right + shift[1]))
+        product = float(np.einsum("chw,chw->", self.features[:, *here], self.patch[:, *there]))
+        own = float(self.own[here].sum(dtype=np.float64))
+        theirs = float(np.einsum("hw,hw->", self.theirs[there], self.weight[here]))
+        return product / float(np.sqrt(max(own, 1e-9) * max(theirs, 1e-9)))

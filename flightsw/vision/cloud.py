@@ -1,11 +1,14 @@
 """Frames not worth a network: black, saturated, all cloud. And what a cloud looks like."""
 
+import functools
 from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.vision.features import Floats, grey_from_rgb
 from flightsw.vision.preprocess import ModelFrame
+from flightsw.vision.resample import block_mean
 
 Mask = NDArray[np.bool_]
 
@@ -40,3 +43,16 @@ def cloudy(rgb: NDArray[np.uint8] | NDArray[np.float32]) -> Mask:
     """Tell which pixels (..., 3), 0..255, look like cloud: bright and nearly white."""
     low, high = rgb.min(axis=-1).astype(np.float32), rgb.max(axis=-1).astype(np.float32)
     return np.asarray((low > BRIGHT) & (high - low < COLOUR * high))
+
+
+@functools.lru_cache(maxsize=1)
+def reduced(frame: ModelFrame, step: int) -> tuple[Floats, Mask]:
+    """Return a frame's grey means over step x step pixels (h, w), and where they are clear and its own.
+
+    The last answer is kept: the search and every proposal of a frame ask the same.
+    """
+    mean = block_mean(frame.rgb, step)
+    clear = ~cloudy(mean)
+    if not frame.valid.all():
+        clear &= block_mean(frame.valid[..., None].astype(np.uint8), step)[..., 0] > 0.99
+    return grey_from_rgb(mean), clear

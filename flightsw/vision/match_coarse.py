@@ -26,6 +26,13 @@ from flightsw.vision.features import Floats, Mask, box_sum, grey_from_rgb, local
 from flightsw.vision.maps import FEATURE_STEP, ReferenceMap
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
 from flightsw.vision.resample import block_mean
+from flightsw.vision.cloud import reduced
+from flightsw.vision.dft import spectrum_of
+from flightsw.vision.features import Floats, Mask, box_sum, local_features
+from flightsw.vision.fit import Pose, rotation_from_vector
+from flightsw.vision.maps import FEATURE_STEP, ReferenceMap
+from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
+from flightsw.vision.similarity import Plane, level_poses
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex64]
@@ -67,11 +74,7 @@ class Bank:
 
 def frame_features(frame: ModelFrame) -> FrameFeatures:
     """Return a frame's features on cells of STEP pixels, clouds masked."""
-    mean = block_mean(frame.rgb, STEP)
-    clear = ~cloudy(mean)
-    if not frame.valid.all():
-        clear &= block_mean(frame.valid[..., None].astype(np.uint8), STEP)[..., 0] > 0.99
-    features, usable = local_features(grey_from_rgb(mean), clear)
+    features, usable = local_features(*reduced(frame, STEP))
     return FrameFeatures(np.ascontiguousarray(features.transpose(2, 0, 1)), usable)
 
 
@@ -101,7 +104,8 @@ def turned_spectrum(features: FrameFeatures, down_cam: Direction = STRAIGHT_DOWN
     turned = _turned(features, down_cam)
     norm = np.sqrt(np.square(turned).sum(axis=(1, 2, 3)))
     turned *= (1.0 / np.maximum(norm, 1e-6)).astype(np.float32)[:, None, None, None]
-    return np.asarray(np.conj(np.fft.fft(np.fft.rfft(turned, SIZE), SIZE, axis=2)))
+    spectrum = spectrum_of(turned, SIZE)  # most of the SIZE x SIZE cells are empty
+    return np.asarray(np.conj(spectrum, out=spectrum))
 
 
 def coarse_search(
@@ -109,11 +113,14 @@ def coarse_search(
 ) -> tuple[list[Pose], Array]:
     """Return poses on a map, likeliest first, and their scores (M,); of `turned_spectrum`."""
     score = np.empty((len(ALTITUDES), YAWS, SIZE, SIZE), np.float32)
+    product, part = (np.empty((YAWS, SIZE, SIZE // 2 + 1), np.complex64) for _ in range(2))
     for k in range(len(ALTITUDES)):
-        product = spectrum[:, 0] * bank.spectrum[k, 0]
+        np.multiply(spectrum[:, 0], bank.spectrum[k, 0], out=product)
         for channel in range(1, CHANNELS):
-            product += spectrum[:, channel] * bank.spectrum[k, channel]
-        score[k] = np.fft.irfft2(product)
+            np.multiply(spectrum[:, channel], bank.spectrum[k, channel], out=part)
+            product += part
+        np.fft.ifft(product, axis=1, out=product)
+        np.fft.irfft(product, SIZE, out=score[k])
         score[k] *= bank.inverse[k]
     return _peaks(score, bank.plane, count, down_cam)
 

@@ -38,9 +38,9 @@ RC_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # ImageNet, RGB in 0..1
 RC_STD = np.array([0.229, 0.224, 0.225], np.float32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ModelFrame:
-    """An image at the models' scale.
+    """An image at the models' scale; equal to itself alone.
 
     rgb : (648, 1152, 3) uint8; valid : (648, 1152), False where the user's camera does
     not reach (those pixels are 0).

@@ -23,6 +23,7 @@ from flightsw.vision.settle import Mounting
 from flightsw.vision.underlay import HEIGHT, WIDTH, ground_under, map_under
 
 Array = NDArray[np.float64]
+Complex = NDArray[np.complex64]
 
 HALF = 2  # feature cells a cell of the whole-frame correlation: 4.8 km
 CELL = HALF * STEP  # model px
@@ -92,7 +93,8 @@ def _whole_frame(features: FrameFeatures, pose: Pose, reference: ReferenceMap, r
     """Return the poses of the best places of the whole-frame correlation."""
     cells = int(np.ceil(reach / (CELL * pose.altitude / MODEL_CAMERA.fx_px)))
     own, usable = _halved(features)
-    ours = np.concatenate([own, usable[None]])
+    shape = tuple(_smooth(n // HALF + 2 * cells) for n in (HEIGHT, WIDTH))
+    ours = np.conj(np.fft.rfft2(np.concatenate([own, usable[None]]), shape))
     found: list[tuple[float, int, int, Pose]] = []
     for yaw_deg in YAWS_DEG:
         turned = _turned(pose, np.deg2rad(yaw_deg))
@@ -103,7 +105,7 @@ def _whole_frame(features: FrameFeatures, pose: Pose, reference: ReferenceMap, r
         rows = np.arange(-HALF * cells, HEIGHT // HALF * HALF + HALF * cells)
         columns = np.arange(-HALF * cells, WIDTH // HALF * HALF + HALF * cells)
         window = _half(map_under(ground, reference, rows, columns))
-        score = _correlated(ours, window, cells)
+        score = _correlated(ours, window, cells, shape)
         for i, j in _best(score):
             found.append((float(score[i, j]), i - cells, j - cells, turned))
     found.sort(key=lambda one: -one[0])
@@ -116,17 +118,31 @@ def _whole_frame(features: FrameFeatures, pose: Pose, reference: ReferenceMap, r
     return [_shifted(turned, i, j) for _, i, j, turned in kept]
 
 
-def _correlated(ours: Floats, window: Floats, cells: int) -> Floats:
-    """Return the correlation at shifts -cells..cells, rows and columns."""
-    full = np.concatenate([window, np.square(window).sum(axis=0)[None]])
-    size = full.shape[1:]
-    spectrum = np.fft.rfft2(full) * np.conj(np.fft.rfft2(ours, size))
+def _correlated(ours: Complex, window: Floats, cells: int, shape: tuple[int, ...]) -> Floats:
+    """Return the correlation at shifts -cells..cells, rows and columns.
+
+    ours : conjugate spectrum, of transforms of `shape`, of the frame's features and what is usable.
+    """
+    spectrum = np.fft.rfft2(np.concatenate([window, np.square(window).sum(axis=0)[None]]), shape)
+    spectrum *= ours
     side = 2 * cells + 1
-    product = np.fft.irfft2(spectrum[:3].sum(axis=0), size)[:side, :side]
-    under = np.fft.irfft2(spectrum[3], size)[:side, :side]
+    product = np.fft.irfft2(spectrum[:3].sum(axis=0), shape)[:side, :side]
+    under = np.fft.irfft2(spectrum[3], shape)[:side, :side]
     # A place with little in it must not win by chance.
     floor = 0.3 * float(under.mean()) + 1e-6
     return np.asarray(product / np.sqrt(np.maximum(under, floor)), np.float32)
+
+
+def _smooth(size: int) -> int:
+    """Return the next size up that has no prime factor above 5: others take FFTs twice as long."""
+    while True:
+        rest = size
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return size
+        size += 1
 
 
 def _best(score: Floats) -> list[tuple[int, int]]:
