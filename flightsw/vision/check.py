@@ -23,11 +23,8 @@ from numpy.typing import NDArray
 from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, lla_from_ecef
 from flightsw.camera.pose_fit import Pose
 from flightsw.camera.project import observe, over_horizon, ray_from_pixel
-from flightsw.vision.cloud import cloudy
-from flightsw.vision.features import Floats, Mask, grey_from_rgb, local_features
 from flightsw.vision.cloud import reduced
 from flightsw.vision.features import Floats, Mask, local_features
-from flightsw.vision.fit import Pose
 from flightsw.vision.maps import FEATURE_STEP, MapGrid, ReferenceMap
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
 

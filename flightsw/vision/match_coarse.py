@@ -21,18 +21,11 @@ from numpy.typing import NDArray
 from flightsw.astro.geodesy import ecef_from_lla, lla_from_ecef
 from flightsw.camera.pose_fit import Pose, rotation_from_vector
 from flightsw.camera.pose_search import Plane, level_poses
-from flightsw.vision.cloud import cloudy
-from flightsw.vision.features import Floats, Mask, box_sum, grey_from_rgb, local_features
-from flightsw.vision.maps import FEATURE_STEP, ReferenceMap
-from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
-from flightsw.vision.resample import block_mean
 from flightsw.vision.cloud import reduced
 from flightsw.vision.dft import spectrum_of
 from flightsw.vision.features import Floats, Mask, box_sum, local_features
-from flightsw.vision.fit import Pose, rotation_from_vector
 from flightsw.vision.maps import FEATURE_STEP, ReferenceMap
 from flightsw.vision.preprocess import MODEL_CAMERA, ModelFrame
-from flightsw.vision.similarity import Plane, level_poses
 
 Array = NDArray[np.float64]
 Complex = NDArray[np.complex64]

@@ -23,7 +23,7 @@ from flightsw.errors import UsageError
 from flightsw.vision import manifest as mf
 from flightsw.vision.catalog import Catalog, write_catalog
 from flightsw.vision.features import merge_sources
-from flightsw.vision.fit import Pose
+from flightsw.camera.pose_fit import Pose
 from flightsw.vision.landmarks import HEAT_SHAPE
 from flightsw.vision.maps import LAND_FULL, ReferenceMap, grid_of_region, quantise, write_map
 from flightsw.vision.preprocess import LD_SHAPE, MODEL_CAMERA, RC_SHAPE

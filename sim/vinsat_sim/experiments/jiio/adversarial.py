@@ -11,6 +11,7 @@ from vinsat_sim.experiments.jiio.images import digits
 from vinsat_sim.experiments.jiio.models import EPSILON, attacked, classifier
 from vinsat_sim.experiments.jiio.race import TESTED, TRAIN, entry, seeds, timed
 
+
 def t3_2(scale: Scale) -> tuple[Check, ...]:
     """Adversarial examples: PGD-20 against JIIO."""
     _, _, images, labels = digits()

@@ -15,6 +15,7 @@ from vinsat_sim.experiments.jiio.images import digits
 from vinsat_sim.experiments.jiio.models import LATENT, decoder, restorer, spoil
 from vinsat_sim.experiments.jiio.race import ADAM_STEPS, TRAIN, entry, seeds
 
+
 def t3_4(scale: Scale) -> tuple[Check, ...]:
     """Inverse problems: PSNR of Adam and JIIO without, and of JIIO with supervision."""
     clean = digits()[2][:100]

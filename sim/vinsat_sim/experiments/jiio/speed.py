@@ -28,7 +28,9 @@ def t3_3(scale: Scale) -> tuple[Check, ...]:
             x0 = torch.zeros(TESTED, LATENT)
             for warm in (False, True):
                 r = race(model.f, loss, x0, model.start(x0), warm=warm)
-                ratios.setdefault((rate, warm), []).append(r["adam_s"] / r["joint_s"] if r["reached"] else 0.0)
+                ratios.setdefault((rate, warm), []).append(
+                    r["adam_s"] / r["joint_s"] if r["reached"] else 0.0
+                )
                 checks += _told(f"seed {seed}, rate {rate:g}, Adam {'warm' if warm else 'cold'}", r)
     for (rate, warm), values in ratios.items():
         name = f"speed-up at equal loss, layer of rate {rate:g}, Adam {'warm' if warm else 'cold'} (R)"
