@@ -112,7 +112,7 @@ def coarse_search(
         for channel in range(1, CHANNELS):
             np.multiply(spectrum[:, channel], bank.spectrum[k, channel], out=part)
             product += part
-        np.fft.ifft(product, axis=1, out=product)
+        np.fft.ifft(product, axis=1, out=product)  # type: ignore[arg-type]  # numpy keeps complex64
         np.fft.irfft(product, SIZE, out=score[k])
         score[k] *= bank.inverse[k]
     return _peaks(score, bank.plane, count, down_cam)
