@@ -50,9 +50,7 @@ class Model:
         """Return d(derivative)/dx (..., n, n) and by u (..., n, m); analytic where it pays."""
         return jacobian_pair(self.derivative, x, u)
 
-    def _tangent(
-        self, x: Tensor, u: Tensor, by_x: Tensor, by_u: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _tangent(self, x: Tensor, u: Tensor, by_x: Tensor, by_u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return one Runge-Kutta step and its derivatives, chained onto those before."""
         h = self.dt / self.substeps
         stages, slopes = [x], []

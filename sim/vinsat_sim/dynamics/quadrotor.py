@@ -97,7 +97,6 @@ class QPole(Quadrotor):
             -1,
         )  # fmt: skip
 
-
     def slopes(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return d(derivative)/dx (..., n, n) and by u (..., n, 4)."""
         by_x, by_u = super().slopes(x, u)
@@ -178,5 +177,7 @@ def _up(sigma: Tensor) -> tuple[Tensor, Tensor]:
         -1,
     ).unflatten(-1, (3, 3))  # fmt: skip
     z = torch.tensor([0.0, 0.0, 1.0], dtype=sigma.dtype)
-    turn = 4.0 * slope / one[..., None] ** 2 - 16.0 * v[..., :, None] * sigma[..., None, :] / one[..., None] ** 3
+    turn = (
+        4.0 * slope / one[..., None] ** 2 - 16.0 * v[..., :, None] * sigma[..., None, :] / one[..., None] ** 3
+    )
     return z + 4.0 * v / one**2, turn

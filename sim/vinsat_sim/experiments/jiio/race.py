@@ -67,5 +67,3 @@ def race(f: Callable, loss: Callable, x0: Tensor, z0: Tensor, *, warm: bool) -> 
 def entry(id_: str, title: str, run: Callable[[Scale], tuple[Check, ...]]) -> Reproduction:
     """Return the entry."""
     return Reproduction(id=id_, title=title, run=run, seeds=seeds)
-
-

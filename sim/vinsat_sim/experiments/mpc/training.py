@@ -62,7 +62,18 @@ class Run:
         """All that the result depends on besides the program."""
         task = TASKS[self.task]
         text = repr(
-            (asdict(self), task.goal, task.spread, task.q, task.r, task.reward, task.steps, task.count, task.tries, SLOPE)
+            (
+                asdict(self),
+                task.goal,
+                task.spread,
+                task.q,
+                task.r,
+                task.reward,
+                task.steps,
+                task.count,
+                task.tries,
+                SLOPE,
+            )
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
