@@ -72,7 +72,7 @@ def test_every_way_learns_to_learn_lines(way):
     losses = []
     for _ in range(60):
         wanted = (0.5 + torch.rand(8, 1, generator=generator)) * s[..., 0]
-        loss = lambda p, wanted=wanted: (values(p, s) - wanted).square().mean(1)
+        loss = lambda p, wanted=wanted: (values(p, s) - wanted).square().mean(1)  # noqa: E731
         losses.append(way(theta, loss, loss, 8, Inner(steps=3, rate=0.1)))
         optimiser.step()
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])

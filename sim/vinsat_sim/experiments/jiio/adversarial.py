@@ -87,13 +87,6 @@ def _adversarial(epsilon: float, published: str) -> Callable[[Scale], tuple[Chec
 
 
 T3_2 = entry("t3.2", "R: time to an adversarial example, JIIO against PGD-20 (digits)", t3_2)
-T3_3 = entry("t3.3", "R: time of input optimisation at equal loss, JIIO against Adam (digits)", t3_3)
-T3_4 = entry("t3.4", "S: PSNR of inverse problems, supervised and not (digits)", t3_4)
-T3_5 = entry(
-    "t3.5",
-    "S: adversarial training at epsilon 1 (digits)",
-    _adversarial(1.0, "MNIST 99.2/96.5/95.7 (PGD), 99.3/95.7/96.6 (JIIO)"),
-)
 T3_5 = entry(
     "t3.5",
     "S: adversarial training at epsilon 1 (digits)",

@@ -125,11 +125,6 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 
 T3_4 = entry("t3.4", "S: PSNR of inverse problems, supervised and not (digits)", t3_4)
-T3_5 = entry(
-    "t3.5",
-    "S: adversarial training at epsilon 1 (digits)",
-    _adversarial(1.0, "MNIST 99.2/96.5/95.7 (PGD), 99.3/95.7/96.6 (JIIO)"),
-)
 F3_2 = entry("f3.2", "S: samples from a density fitted to the latents (digits)", f3_2)
 F3_4 = entry("f3.4", "S: denoising, sigma 0.2, unsupervised", _pictures("0.2", "unsupervised"))
 F3_5 = entry("f3.5", "S: denoising, sigma 0.4, unsupervised", _pictures("0.4", "unsupervised"))

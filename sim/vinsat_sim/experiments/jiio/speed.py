@@ -141,12 +141,6 @@ def _held(solver: Anderson, size: int) -> int:
 
 
 T3_3 = entry("t3.3", "R: time of input optimisation at equal loss, JIIO against Adam (digits)", t3_3)
-T3_4 = entry("t3.4", "S: PSNR of inverse problems, supervised and not (digits)", t3_4)
-T3_5 = entry(
-    "t3.5",
-    "S: adversarial training at epsilon 1 (digits)",
-    _adversarial(1.0, "MNIST 99.2/96.5/95.7 (PGD), 99.3/95.7/96.6 (JIIO)"),
-)
 F3_3 = entry("f3.3", "S: loss over time, JIIO and Adam (digits)", f3_3)
 F3_10 = entry("f3.10", "R: acceleration methods on the joint iteration", f3_10)
 MEMORY = entry("jiio-memory", "R: memory of JIIO over the nested way", memory)
