@@ -67,9 +67,9 @@ def _answer(target: LocalTarget, head: dict[str, Any], data: bytes) -> tuple[dic
     arguments, options = list(head.get("arguments", ())), dict(head.get("options", {}))
     if head["do"] == "put":
         arguments.append(data)
-    if head["do"] in ("put", "get", "names"):
-        _inside(target.folder, str(arguments[0]))
     try:
+        if head["do"] in ("put", "get", "names"):
+            _inside(target.folder, str(arguments[0]))
         result = getattr(target, head["do"])(*arguments, **options)
     except (OSError, ValueError, TypeError) as error:
         return {"error": f"{type(error).__name__}: {error}"}, b""

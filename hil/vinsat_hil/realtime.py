@@ -32,6 +32,7 @@ from vinsat_hil.medium import LogReader
 from vinsat_hil.target import children_of, cpu_s
 
 NS = 1_000_000_000
+STARTING = 10  # frames, that may have waited for the worker to start
 LEAD_S = 3.0  # of real time, before the simulated clock begins to matter
 TOML = """[paths]
 store = "store"
@@ -154,7 +155,16 @@ def _counted(
     never = sum(name not in found for name in names) + frames - len(names)
     missed = int(np.sum(late_s > cadence_s)) + never
     median, tail = (float(np.percentile(late_s, q)) for q in (50, 99)) if len(late_s) else (np.inf, np.inf)
-    slow = "the loop takes frames more slowly than they are due" if len(names) < frames else "inference"
+    late = [
+        k
+        for k, name in enumerate(names)
+        if found.get(name, taken[name] + 10**18) - taken[name] > cadence_s * NS
+    ]
+    slow = "inference"
+    if len(names) < frames:
+        slow = "the loop takes frames more slowly than they are due"
+    elif late and late[-1] < STARTING:
+        slow = f"the start of the inference worker, for which {len(late)} frames wait"
     return RealTime(
         frames=frames, cadence_s=cadence_s, rate=rate, inference=inference, missed=missed, never=never,
         late_s=(round(median, 3), round(tail, 3), round(float(late_s.max(initial=0.0)), 3)),

@@ -70,9 +70,7 @@ def test_a_board_behind_an_agent_flies_as_one_that_is_here(tmp_path):
 @pytest.mark.verifies("HIL-006")
 def test_the_command_prints_digest_invariants_and_replay(capsys):
     faults = "kill@20"
-    with pytest.raises(SystemExit) as end:
-        main(["hil", "run", "--scenario", "brief", "--faults", faults, "--seed", "5", "--json"])
-    assert end.value.code == 0
+    assert main(["hil", "run", "--scenario", "brief", "--faults", faults, "--seed", "5", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert len(found["digest"]) == 32
     assert [row["name"] for row in found["invariants"]] == [one.name for one in INVARIANTS]

@@ -26,8 +26,7 @@ class Imaging:
         """Ask for a frame where one is due; return (name, TAI ns, arc) of frames that have come."""
         taken: list[tuple[str, int, int]] = []
         try:
-            if self._asked_ns is None or now.mono_ns - self._asked_ns >= round(period_s * NS):
-                self._asked_ns = now.mono_ns
+            if self._is_due(now.mono_ns, round(period_s * NS)):
                 self._camera.request(now)
             while len(taken) < MOST_PER_STEP and (frame := self._camera.poll(now)) is not None:
                 self._found()
@@ -51,6 +50,16 @@ class Imaging:
         """Take no more frames."""
         self._camera.stop()
         self._asked_ns = None
+
+    def _is_due(self, now_ns: int, period_ns: int) -> bool:
+        """Tell whether a frame is due, and note when. Steps come a little late: the next is
+        counted from when this one was due, so the cadence is kept and lateness does not add up.
+        """
+        if self._asked_ns is not None and now_ns - self._asked_ns < period_ns:
+            return False
+        is_in_step = self._asked_ns is not None and now_ns - self._asked_ns < 2 * period_ns
+        self._asked_ns = self._asked_ns + period_ns if is_in_step and self._asked_ns is not None else now_ns
+        return True
 
     def _found(self) -> None:
         if self._lost:
