@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flightsw.astro.propagate import propagate
 from flightsw.estimate.sightings import prepare_sightings
 from vinsat_sim.attitude import rotation_from_vector, vector_from_rotation
 from vinsat_sim.measurement.ablations import Softness, frames_alone, least_squares, soft_dynamics
@@ -14,7 +15,7 @@ from vinsat_sim.measurement.confidence import detect
 from vinsat_sim.measurement.detector import PUBLISHED, white
 from vinsat_sim.measurement.figures import ratio_of_rms, solvability
 from vinsat_sim.measurement.satellite import PointingErrors, Satellite, fly
-from vinsat_sim.measurement.trial import options
+from vinsat_sim.measurement.trial import check_times, options
 
 SEED = 2  # two usable passes in honest conditions
 SLOW = options(slow_pointing_sigma=float(np.radians(0.5)))
@@ -63,21 +64,25 @@ def test_the_information_in_a_heavy_tail_is_that_of_its_score(rng: np.random.Gen
 
 
 def test_plain_least_squares_attain_the_bound_of_white_noise(satellite: Satellite) -> None:
-    """Over draws of the noise the mean squared error of the state is the bound's covariance."""
+    """Over draws of the noise the RMS over the arc is the bound."""
     setup = known_of(options(), attitude_given=True)
     exact = prepare_sightings(satellite.reported(satellite.uv_px), CAMERA, satellite.attitude())
     t_s = float(exact.t_s[len(exact.t_s) // 2])
     x0 = least_squares(exact, t_s, true_unknowns(satellite, t_s), setup)  # what the forces leave
     assert np.linalg.norm(x0[:3] - true_unknowns(satellite, t_s)[:3]) < 100.0  # m
-    errors = []
+    instants = check_times(satellite.truth) - t_s
+
+    def positions(x: np.ndarray) -> np.ndarray:
+        return propagate(setup.forces, exact.epoch + t_s, x[:6], float(x[6]), instants).state[:, :3]
+
+    mean, squares = positions(x0), []
     for seed in range(12):
-        uv_px = exact.uv_px + np.random.default_rng(seed).normal(0.0, 6.0, exact.uv_px.shape)
+        uv_px = exact.uv_px + np.random.default_rng(seed).normal(0.0, 2.0, exact.uv_px.shape)
         fitted = least_squares(replace(exact, uv_px=uv_px), t_s, x0, setup)
-        errors.append((fitted - x0)[:3])
-    rms = np.sqrt(np.mean(np.sum(np.square(errors), axis=1))) / 1e3
-    assert (
-        0.2 < rms / bound_km(satellite, white(6.0), attitude_given=True) < 2.0
-    )  # at one instant, not the arc
+        squares.append(np.mean(np.sum((positions(fitted) - mean) ** 2, axis=1)))
+    rms_km = np.sqrt(np.mean(squares)) / 1e3
+    # One direction dominates, so twelve draws are good to a fifth.
+    assert rms_km / bound_km(satellite, white(2.0), attitude_given=True) == pytest.approx(1.0, abs=0.5)
 
 
 def test_soft_dynamics_drawn_tight_are_hard_and_frames_alone_are_worse(satellite: Satellite) -> None:
