@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import ecef_from_lla, ellipsoid_intersection, geodetic_up, lla_from_ecef
+from flightsw.camera.pose_fit import Pose
 from flightsw.camera.project import observe, ray_from_pixel
 from flightsw.errors import UsageError
 from flightsw.vision import manifest as mf
 from flightsw.vision.catalog import Catalog, write_catalog
 from flightsw.vision.features import merge_sources
-from flightsw.camera.pose_fit import Pose
 from flightsw.vision.landmarks import HEAT_SHAPE
 from flightsw.vision.maps import LAND_FULL, ReferenceMap, grid_of_region, quantise, write_map
 from flightsw.vision.preprocess import LD_SHAPE, MODEL_CAMERA, RC_SHAPE
