@@ -57,4 +57,8 @@ def covariance_at_true_time(solution: Solution) -> Array | None:
         by = np.concatenate([np.eye(6), -on[:, None]], axis=1)
         return np.asarray(by @ full[np.ix_(keep, keep)] @ by.T)
     over_ground = on - np.concatenate([np.cross(OMEGA_EARTH, r), np.cross(OMEGA_EARTH, v)])
-    return np.asarray(full[:6, :6] + solution.clock_offset_sigma**2 * np.outer(over_ground, over_ground))
+    variance = solution.clock_offset_sigma**2
+    covariance = full[:6, :6] + variance * np.outer(over_ground, over_ground)
+    # The way bends: on[3:] c^2 / 2 of an offset c has a mean square of 3/4 sigma^4 on[3:]^2.
+    covariance[:3, :3] += 0.75 * variance**2 * np.outer(on[3:], on[3:])
+    return np.asarray(covariance)

@@ -21,7 +21,7 @@ ORBITS = (
     OrbitFamily("polar", 0.5, (550.0, 650.0), 0.01, (84.3, 95.7)),
     OrbitFamily("ISS-like", 0.5, (370.0, 470.0), 0.01, (45.8, 57.2)),
 )
-ORBIT_STREAM, SKY_STREAM, ATTITUDE_STREAM, DETECTOR_STREAM = 1, 2, 3, 4
+ORBIT_STREAM, SKY_STREAM, ATTITUDE_STREAM, DETECTOR_STREAM, GYRO_STREAM = 1, 2, 3, 4, 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,14 +11,16 @@ from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
 from flightsw.camera.project import observe, over_horizon
 from flightsw.camera.quaternion import quaternion_from_rotation
-from flightsw.estimate.observations import AttitudeTable, Observations
+from flightsw.estimate.chain import GyroNoise
+from flightsw.estimate.observations import AttitudeTable, GyroTable, Observations
 from flightsw.estimate.sightings import PASS_GAP, numbered, split_by_gap
 from groundtools.landmarks.regions import REGIONS
-from vinsat_sim.attitude import rotation_from_vector
+from vinsat_sim.attitude import rotation_from_vector, vector_from_rotation
 from vinsat_sim.measurement.conditions import (
     ATTITUDE_STREAM,
     CAMERA,
     DETECTOR_STREAM,
+    GYRO_STREAM,
     SKY_STREAM,
     Conditions,
     Landmarks,
@@ -44,13 +46,22 @@ class PointingErrors:
 
     constant_deg : largest length of the constant part, uniform; slow_deg, slow_s : 1
     sigma per axis and correlation time of a Gauss-Markov process; jitter_deg : white,
-    1 sigma per axis, from frame to frame.
+    1 sigma per axis, from frame to frame; any_yaw : the whole turned about the nadir by a
+    constant angle, uniform.
     """
 
     constant_deg: float = 0.0
     slow_deg: float = 0.0
     slow_s: float = 1000.0
     jitter_deg: float = 0.0
+    any_yaw: bool = False
+
+    def rotations(self, t_s: Array, rng: np.random.Generator) -> Array:
+        """Return body from nadir frame (N, 3, 3) at ascending t_s (N,)."""
+        error = rotation_from_vector(self.sampled(t_s, rng))
+        if not self.any_yaw:
+            return error
+        return np.asarray(error @ rotation_from_vector(np.array([[0.0, 0.0, rng.uniform(-np.pi, np.pi)]])))
 
     def sampled(self, t_s: Array, rng: np.random.Generator) -> Array:
         """Return rotation vectors (N, 3), rad, at ascending t_s (N,)."""
@@ -135,6 +146,18 @@ class Satellite:
         q = quaternion_from_rotation(self.cam_from_ecef @ self.truth.ecef_from_eci)
         return AttitudeTable(self.truth.epoch, self.truth.t_s, q, np.full(len(q), np.nan))
 
+    def gyro(self, noise: GyroNoise, camera: Camera = CAMERA) -> GyroTable:
+        """Return what a gyro of this noise says between images: a mean rate, at either end."""
+        rng = np.random.default_rng([self.seed, GYRO_STREAM])
+        body = camera.cam_from_body.T @ self.cam_from_ecef @ self.truth.ecef_from_eci
+        t_s, step = self.truth.t_s, np.diff(self.truth.t_s)
+        rate = -vector_from_rotation(body[1:] @ np.swapaxes(body[:-1], 1, 2)) / step[:, None]
+        walk = np.cumsum(rng.standard_normal(rate.shape) * np.sqrt(step)[:, None], axis=0)
+        bias = noise.bias * rng.standard_normal(3) + noise.walk * walk
+        white = noise.white / np.sqrt(step)[:, None] * rng.standard_normal(rate.shape)
+        rows = np.stack([t_s[:-1] + 1e-3, t_s[1:] - 1e-3], axis=1).reshape(-1)
+        return GyroTable(self.truth.epoch, rows, np.repeat(rate + bias + white, 2, axis=0))
+
 
 def fly_arc(seed: int, conditions: Conditions) -> Truth:
     """Return a seed's true arc at the instants of images; it depends on duration and cadence alone."""
@@ -164,9 +187,9 @@ def look_down(
 ) -> Satellite:
     """Return a satellite on a given arc, an image at each of its instants; the seed draws the rest."""
     t_s = truth.t_s
-    error = pointing.sampled(t_s, np.random.default_rng([seed, ATTITUDE_STREAM]))
+    error = pointing.rotations(t_s, np.random.default_rng([seed, ATTITUDE_STREAM]))
     nadir = body_from_ecef_nadir(truth.r_ecef, truth.v_inertial_ecef)
-    cam_from_ecef = camera.cam_from_body @ rotation_from_vector(error) @ nadir
+    cam_from_ecef = camera.cam_from_body @ error @ nadir
     return look(seed, truth, cam_from_ecef, conditions, landmarks, camera)
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.forces import Forces
 from flightsw.estimate.batch import EstimatorOptions, estimate_orbit
-from flightsw.estimate.observations import Observations
+from flightsw.estimate.observations import GyroTable, Observations
 from flightsw.estimate.solution import Solution
 from vinsat_sim.measurement.conditions import CAMERA
 from vinsat_sim.measurement.detector import DetectorErrors
@@ -78,10 +78,13 @@ def estimate(
     attitude_given: bool,
     how: EstimatorOptions | None = None,
     bound_km: float | None = None,
+    gyro: GyroTable | None = None,
 ) -> Trial:
     """Return the trial of one satellite and one detector."""
     seen = satellite.observations(errors)
-    return estimate_from(satellite, seen, attitude_given=attitude_given, how=how, bound_km=bound_km)
+    return estimate_from(
+        satellite, seen, attitude_given=attitude_given, how=how, bound_km=bound_km, gyro=gyro
+    )
 
 
 def estimate_from(
@@ -91,6 +94,7 @@ def estimate_from(
     attitude_given: bool,
     how: EstimatorOptions | None = None,
     bound_km: float | None = None,
+    gyro: GyroTable | None = None,
 ) -> Trial:
     """Return the trial of one satellite and what was seen from it."""
     start = time.perf_counter()
@@ -98,6 +102,7 @@ def estimate_from(
         seen,
         CAMERA,
         attitude=satellite.attitude() if attitude_given else None,
+        gyro=gyro,
         options=how or options(),
     )
     return scored(satellite, solution, wall_s=time.perf_counter() - start, bound_km=bound_km)
