@@ -29,7 +29,12 @@ def results_page(folder: Path) -> str:
 def _section(name: str, entry: dict[str, Any]) -> list[str]:
     seeds = entry.get("seeds") or []
     about = f"`{entry.get('command', '')}`; stored in `docs/results/{name}`; seeds: {_seeds(seeds)}"
-    lines = [f"## {entry['id']}\n", f"{about}.\n", "| what | measured | interval | asked | met |", "|---|---|---|---|---|"]
+    lines = [
+        f"## {entry['id']}\n",
+        f"{about}.\n",
+        "| what | measured | interval | asked | met |",
+        "|---|---|---|---|---|",
+    ]
     for check in entry["checks"]:
         low, high = check.get("low"), check.get("high")
         interval = "" if low is None or high is None else f"{_number(low)} to {_number(high)}"
@@ -38,7 +43,11 @@ def _section(name: str, entry: dict[str, Any]) -> list[str]:
         what = str(check["name"]).replace("|", "\\|")
         lines.append(f"| {what} | {_number(check['value'])} | {interval} | {asked or '-'} | {met} |")
     machine = entry.get("machine")
-    shown = ", ".join(f"{key} {value}" for key, value in machine.items()) if isinstance(machine, dict) else machine
+    shown = (
+        ", ".join(f"{key} {value}" for key, value in machine.items())
+        if isinstance(machine, dict)
+        else machine
+    )
     return [*lines, "", f"Machine: {shown or 'not stored'}.\n"]
 
 

@@ -63,7 +63,9 @@ def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     run_page(page, tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")) + sorted(DOCS.glob("tutorials/*.md")), ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", sorted(DOCS.glob("*.md")) + sorted(DOCS.glob("tutorials/*.md")), ids=lambda page: page.name
+)
 def test_every_command_shown_exists(page):
     commands = registry.registered("vinsat.commands")
     for block in SHELL.findall(page.read_text(encoding="utf-8")):
