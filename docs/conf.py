@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
+from groundtools.results_page import results_page
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-from results_table import results_page
 
 # The cells call `vinsat` and `flightsw`: those beside the Python that builds.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

@@ -6,10 +6,12 @@ from typing import Any
 
 HEAD = """# What was measured
 
-Made from the files of `docs/results/` by the documents' build; nothing here is typed by hand. "Asked" is the
-threshold, a dash where a figure is only reported; the interval is of 95 % where there is one. What the figures
-mean, and what has not been run: [results](../results/README.md).
+Made from the files of `docs/results/` by the documents' build; nothing here is typed by hand. "Asked" is
+the threshold, a dash where a figure is only reported; the interval is of 95 % where there is one. What the
+figures mean, and what has not been run: [results](../results/README.md).
 """
+
+TABLE = ("| what | measured | interval | asked | met |", "|---|---|---|---|---|")
 
 
 def results_page(folder: Path) -> str:
@@ -58,6 +60,8 @@ def _seeds(seeds: list[Any]) -> str:
 
 
 def _number(value: object) -> str:
+    if value is None:
+        return "nothing to measure"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:.4g}"
