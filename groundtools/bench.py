@@ -13,7 +13,15 @@ from groundtools import registry
 from groundtools.registry import Bench
 from groundtools.reproduce import load, show, show_list
 
-app = App(name="bench", help="Time a part of the program, or list what can be timed.")
+HELP = """Time a part of the program, or list what can be timed.
+
+Examples:
+
+`vinsat bench list`
+
+`vinsat bench propagate --json`
+"""
+app = App(name="bench", help=HELP)
 
 
 @app.default

@@ -22,7 +22,15 @@ from groundtools import models_folder
 from groundtools.imagery.cache import cache_dir
 from groundtools.imagery.shared import shared_data_dir
 
-app = App(name="doctor", help="Say what this machine has and what is missing.")
+HELP = """Say what this machine has and what is missing.
+
+Examples:
+
+`vinsat doctor`
+
+`vinsat doctor --json`
+"""
+app = App(name="doctor", help=HELP)
 
 EXTRAS = ("sim", "ground", "layers", "train", "yolo", "dev")
 NEEDED = ("base", "sim")  # what `vinsat demo` needs

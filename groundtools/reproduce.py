@@ -14,7 +14,17 @@ from flightsw.errors import EXIT_INPUT, EXIT_OK, UsageError
 from groundtools import registry
 from groundtools.registry import Report, Reproduction
 
-app = App(name="reproduce", help="Measure a claim again, or list what can be measured.")
+HELP = """Measure a claim again, or list what can be measured.
+
+Examples:
+
+`vinsat reproduce list`
+
+`vinsat reproduce fit-tle --json`
+
+`vinsat reproduce grace-a --scale full`
+"""
+app = App(name="reproduce", help=HELP)
 
 
 @app.default

@@ -19,7 +19,17 @@ from flightsw.errors import EXIT_INPUT, InputError, UsageError
 from groundtools import models_folder
 from groundtools.imagery.errors import EXIT_PARTIAL, EXIT_REMOTE
 
-app = App(name="dataset", help="Build data sets from recipes: plan, build, resume, status, verify, view.")
+HELP = """Build data sets from recipes: plan, build, resume, status, verify, view.
+
+Examples:
+
+`vinsat dataset plan datasets/recipes/embedded.toml`
+
+`vinsat dataset build datasets/recipes/embedded.toml --out runs/italy`
+
+`vinsat dataset verify runs/italy`
+"""
+app = App(name="dataset", help=HELP)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")]
 Models = Annotated[Path | None, Parameter(help="Where the landmark catalogues are; default: our own.")]

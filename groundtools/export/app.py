@@ -14,7 +14,15 @@ from cyclopts import App, Parameter
 from groundtools import models_folder
 from groundtools.landmarks.app import default_imagery
 
-app = App(name="export", help="Turn trained runs into the files that fly.")
+HELP = """Turn trained runs into the files that fly.
+
+Examples:
+
+`vinsat export rc`
+
+`vinsat export ld --checkpoint runs/33T.pt`
+"""
+app = App(name="export", help=HELP)
 
 Imageries = Annotated[list[str] | None, Parameter(help="To calibrate on; all at hand without it.")]
 

@@ -16,7 +16,15 @@ from groundtools.flash import device, image, remote, signing
 from groundtools.flash.archive import BundleError, read_bundle
 from groundtools.flash.bundle import PythonTag, make_bundle
 
-app = App(name="flash", help="Make, check and install what flies on the payload computer.")
+HELP = """Make, check and install what flies on the payload computer.
+
+Examples:
+
+`vinsat flash key --out flightkeys`
+
+`vinsat flash bundle --out build --key flightkeys/private.pem`
+"""
+app = App(name="flash", help=HELP)
 
 
 @app.command

@@ -14,7 +14,15 @@ from cyclopts import App, Parameter
 from groundtools import models_folder
 from groundtools.imagery import shared_data_dir
 
-app = App(name="landmarks", help="Choose landmarks and build catalogues and reference maps.")
+HELP = """Choose landmarks and build catalogues and reference maps.
+
+Examples:
+
+`vinsat landmarks select --region 33T --out models`
+
+`vinsat landmarks show 33T`
+"""
+app = App(name="landmarks", help=HELP)
 
 TILES = "bmng_z8_land_60S_72N.tar"
 DETECTOR_COUNT = 100

@@ -12,7 +12,13 @@ from cyclopts import App, Parameter
 
 from groundtools.landmarks.app import default_imagery
 
-app = App(name="maps", help="Add places to a models folder: reference maps, without training.")
+HELP = """Add places to a models folder: reference maps, without training.
+
+Examples:
+
+`vinsat maps build --name ALPS --bounds-deg 6,44,16,48 --imagery embedded --out models-mine`
+"""
+app = App(name="maps", help=HELP)
 
 
 @app.command

@@ -27,7 +27,17 @@ from groundtools.link.streams import open_stream
 from groundtools.link.transfer import get_file, put_file
 from groundtools.link.xtce import xtce_text
 
-app = App(name="link", help="Speak with a payload: commands, telemetry, files, keys.")
+HELP = """Speak with a payload: commands, telemetry, files, keys.
+
+Examples:
+
+`vinsat link keys --out keys`
+
+`vinsat link listen --to tcp:127.0.0.1:7070 --record pass.bin`
+
+`vinsat link send SET_MODE mode=SAFE --to tcp:127.0.0.1:7070 --keys keys`
+"""
+app = App(name="link", help=HELP)
 
 To = Annotated[str, Parameter(help="Where the payload is: tcp:HOST:PORT or serial:DEVICE[:BAUD].")]
 KeyFile = Annotated[Path, Parameter(name="--keys", help="The payload's key file.")]

@@ -39,7 +39,13 @@ Examples:
 
 `vinsat ground ingest pass.bin --dry-run --json` says what came and what is missing
 """
-app = App(name="ground", help="Turn what a payload sent into every product.")
+ABOUT = """Turn what a payload sent into every product.
+
+Examples:
+
+`vinsat ground ingest pass.bin --out runs/today`
+"""
+app = App(name="ground", help=ABOUT)
 
 EXIT_PARTIAL = 5
 SUMMARY = "ingest.json"

@@ -17,7 +17,17 @@ from flightsw.errors import InputError
 from groundtools import models_folder
 from groundtools.landmarks.app import default_imagery
 
-app = App(name="train", help="Train the networks and say how good they are.")
+HELP = """Train the networks and say how good they are.
+
+Examples:
+
+`vinsat train rc --steps 2500`
+
+`vinsat train ld --region 33T --dataset runs/italy`
+
+`vinsat train evaluate flight --frames 60`
+"""
+app = App(name="train", help=HELP)
 evaluate = App(name="evaluate", help="Judge the shipped networks on frames they have not seen.")
 app.command(evaluate)
 

@@ -12,7 +12,15 @@ from vinsat_sim.demo.progress import Ticker
 from vinsat_sim.demo.run import DemoOptions, run_demo
 from vinsat_sim.demo.show import PAGE
 
-app = App(name="demo", help="Simulate a satellite, let the flight program find its orbit, show the error.")
+HELP = """Simulate a satellite, let the flight program find its orbit, show the error.
+
+Examples:
+
+`vinsat demo --seed 1`
+
+`vinsat demo --seed 7 --out runs/seven --keep-frames --json`
+"""
+app = App(name="demo", help=HELP)
 
 
 @app.default
