@@ -42,7 +42,7 @@ bench: $(FULL)
 	$(BIN)/vinsat bench all
 
 docs: $(FULL)
-	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs build/docs
+	$(BIN)/python -P -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
 	@echo "docs: open build/docs/index.html"
 
 $(BIN)/python:

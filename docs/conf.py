@@ -28,7 +28,8 @@ nb_execution_mode = os.environ.get("VINSAT_DOCS_EXECUTE", "cache")  # "off": loo
 nb_execution_raise_on_error = True
 nb_execution_timeout = 1800  # s, a cell
 nb_merge_streams = True
-suppress_warnings = ["mystnb.unknown_mime_type"]
+if nb_execution_mode == "off":  # a cell's language is known once it has run
+    suppress_warnings = ["myst-nb.lexer"]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
