@@ -2,16 +2,21 @@
 
 Orbits are compared at one instant by relative orbital elements (m, scaled by a):
     da, dL (along the track), a dex, a dey (eccentricity vector), a dix, a diy (plane)
-taken in axes in which our own orbit is polar, so that nothing is singular. Objects of one
-release differ by hundreds of km along the track and by a few elsewhere; a difference of
-elements stays linear where one of positions bends. With S = J P J' + C (our covariance
-and the catalogue's error) object k has the likelihood N(d_k; 0, S); an object that is not
-listed has that of the catalogue smeared out, the mean of N(d_k; 0, S + B) with B the steps
-between neighbours along the track. Listed objects share the prior 1 - MISSING.
+taken without the short periods of J2, in axes in which our own orbit is polar, so that
+nothing is singular. Objects of one release differ by hundreds of km along the track and by a
+few elsewhere; a difference of elements stays linear where one of positions bends. What a
+release gives has three dimensions (a push), not six: across them the listed objects
+differ by the catalogue's error C alone, which says nothing of who is who. So the spread of
+many listed objects is estimated first, and each is drawn towards it: object k is at
+m_k with covariance V (what is left of C), and has the likelihood N(m_k; 0, J P J' + V); an
+object that is not listed has that of the spread B around the mean m, N(m; 0, J P J' + B).
+Few objects show no spread: then V = C, and the unlisted one is the catalogue smeared out by
+the steps between neighbours along the track. Listed objects share the prior 1 - MISSING.
 "None of these" is the probability of not being listed above a half, or a nearest object
 that chi-square refuses; "ambiguous" a best probability below SURE.
 Sources: D'Amico, Autonomous Formation Flying in LEO, 2010, eq. 2.2 (elements); Flohrer et
-al., AMOS 2008 (shape of a TLE's error).
+al., AMOS 2008 (shape of a TLE's error); Efron and Morris, JASA 68 (1973) (drawing estimates
+towards their common spread); Baik and Silverstein, J. Multivariate Anal. 97 (2006) (EDGE).
 """
 
 from dataclasses import dataclass
@@ -25,6 +30,7 @@ from flightsw.astro.time import Epoch
 from flightsw.errors import InputError
 from groundtools.products.frames import rotated, teme_from_eci
 from groundtools.products.mean_elements import MeanElements, teme_states
+from groundtools.products.short_period import mean_states
 
 Array = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -36,6 +42,7 @@ NONE_DISTANCE2 = 22.458  # chi-square with 6 degrees of freedom, 99.9 %
 # along, 0.25 across. The mean motion is its best element: 20 m of da are 3 km a day.
 CATALOG_SHAPE = np.array([0.02, 0.86, 0.20, 0.20, 0.25, 0.25])
 GATE_M = 2.5e6  # further away than this nobody is a rival
+LEAST_OBJECTS = 20  # that show a spread
 HUGE = 1e12  # a distance2 that is not compared
 
 
@@ -86,15 +93,16 @@ def rank(
     probability, not_listed = np.zeros(len(candidates)), 1.0
     if near.any():
         axes = polar_axes(state)
-        relative[near] = relative_elements(axes, state, candidates[near])
+        centre = mean_states(state[None])[0]
+        relative[near] = relative_elements(axes, centre, mean_states(candidates[near]))
         jacobian = element_jacobian(axes, state)
-        spread = jacobian @ covariance @ jacobian.T + np.diag((CATALOG_SHAPE * catalog_sigma) ** 2)
-        near_distance2, log_likelihood = _normal(relative[near], spread)
-        _, log_smeared = _normal(relative[near], spread + _bandwidth(relative[near]))
+        own = jacobian @ covariance @ jacobian.T
+        catalog = (CATALOG_SHAPE * catalog_sigma) ** 2
+        near_distance2, log_listed, log_unlisted = _likelihoods(relative[near], own, catalog)
         distance2[near] = np.minimum(near_distance2, HUGE)
-        top = max(log_likelihood.max(), log_smeared.max())
-        weights = (1.0 - missing) * np.exp(log_likelihood - top)
-        unlisted = missing * np.exp(log_smeared - top).sum()
+        top = max(log_listed.max(), log_unlisted)
+        weights = (1.0 - missing) / near.sum() * np.exp(log_listed - top)
+        unlisted = missing * np.exp(log_unlisted - top)
         probability[near] = weights / (weights.sum() + unlisted)
         not_listed = float(unlisted / (weights.sum() + unlisted))
     order = np.lexsort((distance2, -probability))
@@ -106,6 +114,31 @@ def _verdict(distance2: Array, probability: Array, not_listed: float) -> Verdict
     if not_listed > 0.5 or not distance2.min() < NONE_DISTANCE2:
         return Verdict.NONE
     return Verdict.IDENTIFIED if probability.max() >= SURE else Verdict.AMBIGUOUS
+
+
+def _likelihoods(points: Array, own: Array, catalog: Array) -> tuple[Array, Array, float]:
+    """Return squared distances (K,) and log densities (K,) of listed points, and of one not listed.
+
+    points (K, 6) : elements relative to ours; own (6, 6) : our covariance; catalog (6,) : variances.
+    """
+    if len(points) < LEAST_OBJECTS:
+        distance2, listed = _normal(points, own + np.diag(catalog))
+        smeared = _normal(points, own + np.diag(catalog) + _bandwidth(points))[1]
+        top = smeared.max()
+        return distance2, listed, float(top + np.log(np.mean(np.exp(smeared - top))))
+    mean = points.mean(axis=0)
+    scale = np.sqrt(catalog)
+    variance, axes = np.linalg.eigh(np.cov((points / scale).T))
+    # Sampling noise alone has variances up to this edge, in units of the catalogue's own.
+    edge = (1.0 + np.sqrt(points.shape[1] / len(points))) ** 2
+    signal = np.where(variance > edge, variance - 1.0, 0.0)
+    kept = signal / (signal + 1.0)
+    back = scale[:, None] * axes
+    drawn = mean + ((points - mean) / scale @ axes * kept) @ back.T
+    left = back @ np.diag(kept + (1.0 - kept) ** 2 / len(points)) @ back.T
+    spread = back @ np.diag(signal + 1.0 / len(points)) @ back.T
+    distance2, listed = _normal(drawn, own + left)
+    return distance2, listed, float(_normal(mean[None], own + spread)[1][0])
 
 
 def _normal(points: Array, covariance: Array) -> tuple[Array, Array]:
