@@ -54,8 +54,10 @@ def draw_difference(result: Difference) -> str:
         return svg_of(figure)
 
 
-def draw_track(lon_deg: Array, lat_deg: Array, seen_deg: Array, refused_deg: Array) -> str:
-    """Return the ground track (N,), with landmarks used and refused (L, 2) lon, lat, on a plain map."""
+def draw_track(
+    lon_deg: Array, lat_deg: Array, seen_deg: Array, refused_deg: Array, *, seen: str = "landmarks used"
+) -> str:
+    """Return the ground track (N,), with points seen and refused (L, 2) lon, lat, on a plain map."""
     with _style():
         figure = Figure(figsize=(9.0, 4.7), layout="constrained")
         axes = figure.subplots()
@@ -64,7 +66,7 @@ def draw_track(lon_deg: Array, lat_deg: Array, seen_deg: Array, refused_deg: Arr
         lon, lat = np.insert(lon_deg, breaks, np.nan), np.insert(lat_deg, breaks, np.nan)
         axes.plot(lon, lat, color=TRACK, linewidth=1.2, label="ground track")
         for points, colour, label in (
-            (refused_deg, REFUSED, "landmarks refused"), (seen_deg, SEEN, "landmarks used"),
+            (refused_deg, REFUSED, "landmarks refused"), (seen_deg, SEEN, seen),
         ):  # fmt: skip
             if len(points):
                 axes.scatter(*points.T, s=9.0, color=colour, linewidths=0.0, label=label, zorder=3)
@@ -109,6 +111,19 @@ def draw_sigma(hours: Array, sigma_km: Array, passes_h: list[tuple[float, float]
             axes.axvspan(first, max(last, first + 0.02), color=SEEN, alpha=0.5, linewidth=0.0)
         axes.set_yscale("log")
         axes.set(xlabel="hours past the first sighting (red: passes)", ylabel="1 sigma of position, km")
+        return svg_of(figure)
+
+
+def draw_chance(hours: Array, chance: Array, until_h: float) -> str:
+    """Return a probability that steps up to chance (N,) at hours (N,)."""
+    with _style():
+        figure = Figure(figsize=(9.0, 2.6), layout="constrained")
+        axes = figure.subplots()
+        order = np.argsort(hours)
+        steps = np.concatenate([[0.0], chance[order], chance[order][-1:]])
+        axes.step(np.concatenate([[0.0], hours[order], [until_h]]), steps, where="post", color=TRACK)
+        axes.set(xlim=(0.0, until_h), ylim=(0.0, 1.02), xlabel="hours", ylabel="probability")
+        axes.grid(color=REFUSED, alpha=0.25, linewidth=0.6)
         return svg_of(figure)
 
 

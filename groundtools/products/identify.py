@@ -50,7 +50,7 @@ class Verdict(Enum):
     """How an identification ends; the value is the sentence for a human."""
 
     IDENTIFIED = "one object fits, and no other"
-    AMBIGUOUS = "several objects fit"
+    AMBIGUOUS = "several objects fit, or the best is not sure to be ours"
     NONE = "no object of the catalogue fits"
 
 

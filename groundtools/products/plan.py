@@ -35,6 +35,8 @@ Examples:
 
 `vinsat plan runs/demo --start 2026-03-02T00:00:00Z --hours 12 --frames 60 --clear cloud.csv`
 
+`vinsat plan runs/demo --page plan.html`
+
 `vinsat plan elements.tle --sigma-km 5` plans before the first image, from the launcher's elements
 
 schedule.csv has the columns start_utc, end_utc, frames, cadence_s, place, landmarks,
@@ -67,6 +69,7 @@ def plan(
     sun_min_deg: Annotated[float, Parameter(help="Least elevation of the Sun below.")] = SUN_MIN_DEG,
     sigma_km: Annotated[float, Parameter(help="Position error of an element set, 3-D, 1 sigma.")] = 3.0,
     out: Annotated[Path | None, Parameter(help="The schedule; default: schedule.csv beside SOURCE.")] = None,
+    page: Annotated[Path | None, Parameter(help="Also write the plan as an HTML page.")] = None,
     dry_run: Annotated[bool, Parameter(negative="", help="Write nothing.")] = False,
     as_json: Annotated[
         bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout.")
@@ -89,6 +92,11 @@ def plan(
     if not dry_run:
         write_together(path.parent, {path.name: schedule_csv(made)})
         sys.stderr.write(f"{path}: {len(made.windows)} windows, {made.frames} frames\n")
+    if page is not None and not dry_run:
+        from groundtools.products.plan_page import plan_page
+
+        text = plan_page(solution, made, rows_of(made), hours=hours, command=f"vinsat plan {source}")
+        write_together(page.parent, {page.name: text})
     sys.stdout.write((json.dumps(as_object(made)) if as_json else table(made, hours)) + "\n")
     return EXIT_OK
 

@@ -31,6 +31,7 @@ Examples:
 app = App(name="report", help=HELP)
 
 TEMPLATE = Path(__file__).with_name("report.html")
+STYLE_SHEET = Path(__file__).with_name("page.css")
 STEP_S = 30.0
 LEAST_TRACK_S = 600.0
 
@@ -82,6 +83,7 @@ def page(run: Run, *, name: str, command: str) -> str:
     inputs = run.fields.get("inputs") or {}
     frames = inputs.get("frames_by_status") if isinstance(inputs, dict) else None
     return template.render(
+        css=STYLE_SHEET.read_text(encoding="utf-8"),
         title=f"Orbit of {name or 'a satellite'}",
         span=f"Sightings from {first.utc_iso(0)} to {last.utc_iso(0)}",
         determined=solution.status.is_determined,

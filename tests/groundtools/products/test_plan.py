@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import re
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from groundtools.products.planning import (
     windows_ahead,
     windows_of,
 )
+
+BROWSER = runpy.run_path(str(Path(__file__).parents[2] / "browser.py"))
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +150,20 @@ def test_an_element_set_of_the_launcher_will_do_and_wider_errors_widen_the_windo
     assert margins[1] > 5.0 * margins[0]
     path.write_text(write_json((elements, elements)))
     assert cli.main(["plan", str(path)]) == EXIT_INPUT
+
+
+@pytest.mark.verifies("PRD-011")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_of_a_plan_asks_for_nothing_and_complains_of_nothing(run, width, scheme, capsys):
+    page = run / "plan.html"
+    assert cli.main(["plan", str(run), "--hours", "48", "--page", str(page)]) == EXIT_OK
+    text = page.read_text()
+    assert text.count("<svg") == 2
+    assert not re.findall(r"""(?:src|href)=["']([^"'#][^"']*)""", text)
+    seen = BROWSER["visit"](page.as_uri(), run / "page.png", width=width, scheme=scheme)
+    assert seen.hosts == set()
+    assert seen.console == []
+    assert seen.overflow_px <= 0
+    assert seen.picture.stat().st_size > 20_000  # bytes: it is not empty
+    capsys.readouterr()
