@@ -78,7 +78,7 @@ def view_of(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> View | No
     if window is None:
         return None
     top, left, bottom, right = window
-    uv_px = _cell_pixels(pose, reference.grid, window)
+    uv_px = _cell_pixels(pose, reference, window)
     grey, valid = _rectify(frame, uv_px, 4 if pose.altitude < COARSE_BELOW else 2)
     planes, usable = _features_inside(grey, valid)
     patch = reference.features[top:bottom, left:right].transpose(2, 0, 1).astype(np.float32)
@@ -165,14 +165,16 @@ def _extent(mask: Mask) -> tuple[slice, slice]:
     return found[0], found[1]
 
 
-def _cell_pixels(pose: Pose, grid: MapGrid, window: tuple[int, int, int, int]) -> Array:
+def _cell_pixels(pose: Pose, reference: ReferenceMap, window: tuple[int, int, int, int]) -> Array:
     """Return the model-frame pixels (H, W, 2) of the window's cells; NaN over the horizon."""
     top, left, bottom, right = window
+    grid = reference.grid
     rows = top + np.arange(0.0, bottom - top + NODE, NODE)
     columns = left + np.arange(0.0, right - left + NODE, NODE)
     lat = np.deg2rad(grid.north_deg - (rows + 0.5) * grid.cell_lat_deg)
     lon = np.deg2rad(grid.west_deg + (columns + 0.5) * grid.cell_lon_deg)
-    points = ecef_from_lla(lat[:, None], lon[None, :]).reshape(-1, 3)
+    height = reference.height_at(rows[:, None], columns[None, :])
+    points = ecef_from_lla(lat[:, None], lon[None, :], height).reshape(-1, 3)
     uv_px, _, _ = observe(MODEL_CAMERA, pose.cam_from_ecef, pose.r_ecef, points)
     uv_px[over_horizon(pose.r_ecef, points)] = np.nan
     nodes = uv_px.reshape(len(rows), len(columns), 2)
