@@ -100,6 +100,13 @@ def score_of(view: View) -> DenseScore:
     return _correlate(view.features, view.usable, view.patch)
 
 
+def surface(view: View, reach: int, every: int) -> Array:
+    """Return the correlation with the map moved by -reach .. reach cells, every so many, rows by columns."""
+    both = _both(view.features, view.usable, view.patch)
+    shifts = range(-reach, reach + 1, every)
+    return np.array([[both.score((i, j), every) for j in shifts] for i in shifts])
+
+
 def _window(pose: Pose, grid: MapGrid) -> tuple[int, int, int, int] | None:
     """Return the rows and columns (top, left, bottom, right) of the map in view, or None."""
     u, v = np.meshgrid(np.linspace(0, MODEL_CAMERA.width_px, 9), np.linspace(0, MODEL_CAMERA.height_px, 7))
@@ -196,14 +203,7 @@ def _correlate(features: Floats, usable: Mask, patch: Floats) -> DenseScore:
     angles = np.arange(12) * (2.0 * np.pi / 12)
     near = [(i, j) for i in range(-NEAR, NEAR + 1) for j in range(-NEAR, NEAR + 1)]
     ring = [(round(r * np.sin(t)), round(r * np.cos(t))) for r in RING for t in angles]
-    both = _Both(
-        features,
-        usable.astype(np.float32),
-        patch,
-        np.square(features).sum(axis=0),
-        np.square(patch).sum(axis=0),
-        _extent(usable),
-    )
+    both = _both(features, usable, patch)
     close = np.array([both.score(shift, 1) for shift in near])
     far = np.array([both.score(shift, 2) for shift in ring])
     best = int(close.argmax())
@@ -238,3 +238,9 @@ class _Both:
         own = float(self.own[here].sum(dtype=np.float64))
         theirs = float(np.einsum("hw,hw->", self.theirs[there], self.weight[here]))
         return product / float(np.sqrt(max(own, 1e-9) * max(theirs, 1e-9)))
+
+
+def _both(features: Floats, usable: Mask, patch: Floats) -> _Both:
+    """Return a frame's features and a map's (3, H, W) made ready to be compared."""
+    own, theirs = (np.square(planes).sum(axis=0) for planes in (features, patch))
+    return _Both(features, usable.astype(np.float32), patch, own, theirs, _extent(usable))
