@@ -36,7 +36,7 @@ LAST_REACH_CELLS = 1.0  # a block that moves further in the last round is no obs
 @dataclass(frozen=True, slots=True)
 class Patches:
     """Blocks that agree with an aligned pose. row, column (N,) : of the map's lattice, in
-    blocks; lat_deg, lon_deg (N,) : of the block's middle on the map; uv_px (N, 2) : where
+    blocks; lat_deg, lon_deg, height (N,) : of the block's middle on the map; uv_px (N, 2) : where
     the frame shows it, model px; peak (N,) : correlation; sigma_px (N,) : per axis, model px.
     """
 
@@ -44,6 +44,7 @@ class Patches:
     column: NDArray[np.int64]
     lat_deg: Array
     lon_deg: Array
+    height: Array
     uv_px: Array
     peak: Array
     sigma_px: Array
@@ -83,7 +84,7 @@ def align(
         view = view_of(frame, pose, reference)
         if view is None:
             return None
-        result = _round(view, pose, reference.grid, reach, prior)
+        result = _round(view, pose, reference, reach, prior)
         if result is None:
             return None
         pose = result.pose
@@ -92,7 +93,7 @@ def align(
     return result
 
 
-def _round(view: View, pose: Pose, grid: MapGrid, reach: int, prior: Prior) -> Alignment | None:
+def _round(view: View, pose: Pose, reference: ReferenceMap, reach: int, prior: Prior) -> Alignment | None:
     """Return the pose fitted to the blocks of one view."""
     window = np.pad(view.patch, ((0, 0), (reach, reach), (reach, reach)))
     shifts = place_blocks(view.features, view.usable, window, reach=reach, least_usable=LEAST_USABLE)
@@ -102,7 +103,7 @@ def _round(view: View, pose: Pose, grid: MapGrid, reach: int, prior: Prior) -> A
     at, moved = shifts.at[good], shifts.moved[good]
     uv_px = _pixels(view.uv_px, at)
     corner = np.array([view.top, view.left])
-    p_ecef = _cell_ecef(grid, at + moved + corner)
+    p_ecef = _cell_ecef(reference, at + moved + corner)
     fit = Fit(MODEL_CAMERA, uv_px, p_ecef, pose.r_ecef[None], pose.cam_from_ecef[None])
     for radius in RADII_PX:
         fit.step(fit.residual_px() < radius, prior)
@@ -113,21 +114,25 @@ def _round(view: View, pose: Pose, grid: MapGrid, reach: int, prior: Prior) -> A
     fitted = Pose(fit.r_ecef[0], fit.cam_from_ecef[0])
     rms = float(np.sqrt(np.square(residual[inlier]).mean()))
     near = inlier & (np.abs(moved).max(axis=1) < LAST_REACH_CELLS)
-    patches = _patches(view, grid, at[near], moved[near], shifts.peak[good][near], shifts.sigma[good][near])
+    peak, sigma = shifts.peak[good][near], shifts.sigma[good][near]
+    patches = _patches(view, reference, at[near], moved[near], peak, sigma)
     far = float(np.quantile(np.abs(moved[inlier]).max(axis=1), 0.9))
     return Alignment(fitted, view, int(inlier.sum()), rms, far, patches)
 
 
-def _patches(view: View, grid: MapGrid, at: Array, moved: Array, peak: Array, sigma: Array) -> Patches:
+def _patches(
+    view: View, reference: ReferenceMap, at: Array, moved: Array, peak: Array, sigma: Array
+) -> Patches:
     """Return blocks as observations: the map's own cell, and where the frame shows it."""
     corner = np.array([view.top, view.left])
-    lat_deg, lon_deg = _cell_lat_lon(grid, at + corner)
+    lat_deg, lon_deg = _cell_lat_lon(reference.grid, at + corner)
+    height = reference.height_at(*(at + corner).T)
     block = np.floor((at + corner) / BLOCK).astype(np.int64)
     # What lies on block x of the frame is map cell x + moved, so cell x is seen at x - moved.
     uv_px = _pixels(view.uv_px, at - moved)
     beside = _pixels(view.uv_px, at + np.array([0.0, 1.0])) - _pixels(view.uv_px, at)
     scale = np.linalg.norm(beside, axis=1)
-    return Patches(block[:, 0], block[:, 1], lat_deg, lon_deg, uv_px, peak, sigma * scale)
+    return Patches(block[:, 0], block[:, 1], lat_deg, lon_deg, height, uv_px, peak, sigma * scale)
 
 
 def _pixels(uv_px: Array, at: Array) -> Array:
@@ -149,7 +154,7 @@ def _cell_lat_lon(grid: MapGrid, at: Array) -> tuple[Array, Array]:
     )
 
 
-def _cell_ecef(grid: MapGrid, at: Array) -> Array:
+def _cell_ecef(reference: ReferenceMap, at: Array) -> Array:
     """Return the ground points (B, 3), m, at fractional cells (B, 2) row, column (0 = centre)."""
-    lat_deg, lon_deg = _cell_lat_lon(grid, at)
-    return ecef_from_lla(np.deg2rad(lat_deg), np.deg2rad(lon_deg))
+    lat_deg, lon_deg = _cell_lat_lon(reference.grid, at)
+    return ecef_from_lla(np.deg2rad(lat_deg), np.deg2rad(lon_deg), reference.height_at(*at.T))

@@ -77,7 +77,7 @@ def write_catalog(path: Path, catalog: Catalog) -> None:
 
 def read_catalog(path: Path) -> Catalog:
     """Read a catalogue; ModelError names the file when it is missing, cut or altered."""
-    data = read_checked(path, MAGIC, VERSION, HEADER.size)
+    data = read_checked(path, MAGIC, (VERSION,), HEADER.size)
     _, _, count, region = HEADER.unpack_from(data)
     if len(data) != HEADER.size + count * RECORD.itemsize:
         raise ModelError(f"holds {len(data)} bytes, not {count} landmarks", file=path, fix=REPLACE)
@@ -99,10 +99,11 @@ def read_catalog(path: Path) -> Catalog:
 REPLACE = "copy the file again from where the models come from"
 
 
-def read_checked(path: Path, magic: bytes, version: int, header_bytes: int) -> bytes:
+def read_checked(path: Path, magic: bytes, versions: tuple[int, ...], header_bytes: int) -> bytes:
     """Return a file's content without its CRC-32 (last 4 bytes), verified.
 
-    The content starts with 4 bytes of magic and a uint16 version. ModelError otherwise.
+    versions : that the caller reads. The content starts with 4 bytes of magic and a uint16
+    version. ModelError otherwise.
     """
     try:
         data = read_bytes(path, max_bytes=MAX_BYTES)
@@ -114,8 +115,9 @@ def read_checked(path: Path, magic: bytes, version: int, header_bytes: int) -> b
     if zlib.crc32(body) != stated:
         raise ModelError("is altered or cut (checksum differs)", file=path, fix=REPLACE)
     found = struct.unpack_from("<H", body, 4)[0]
-    if found != version:
-        raise ModelError(f"has version {found}, this program reads {version}", file=path, fix=REPLACE)
+    if found not in versions:
+        ours = " and ".join(map(str, versions))
+        raise ModelError(f"has version {found}, this program reads {ours}", file=path, fix=REPLACE)
     return body
 
 

@@ -78,7 +78,7 @@ def view_of(frame: ModelFrame, pose: Pose, reference: ReferenceMap) -> View | No
     if window is None:
         return None
     top, left, bottom, right = window
-    uv_px = _cell_pixels(pose, reference.grid, window)
+    uv_px = _cell_pixels(pose, reference, window)
     grey, valid = _rectify(frame, uv_px, 4 if pose.altitude < COARSE_BELOW else 2)
     planes, usable = _features_inside(grey, valid)
     patch = reference.features[top:bottom, left:right].transpose(2, 0, 1).astype(np.float32)
@@ -98,6 +98,13 @@ def score_of(view: View) -> DenseScore:
     if cells < FEWEST_CELLS:
         return DenseScore(np.nan, np.nan, cells)
     return _correlate(view.features, view.usable, view.patch)
+
+
+def surface(view: View, reach: int, every: int) -> Array:
+    """Return the correlation with the map moved by -reach .. reach cells, every so many, rows by columns."""
+    both = _both(view.features, view.usable, view.patch)
+    shifts = range(-reach, reach + 1, every)
+    return np.array([[both.score((i, j), every) for j in shifts] for i in shifts])
 
 
 def _window(pose: Pose, grid: MapGrid) -> tuple[int, int, int, int] | None:
@@ -165,14 +172,16 @@ def _extent(mask: Mask) -> tuple[slice, slice]:
     return found[0], found[1]
 
 
-def _cell_pixels(pose: Pose, grid: MapGrid, window: tuple[int, int, int, int]) -> Array:
+def _cell_pixels(pose: Pose, reference: ReferenceMap, window: tuple[int, int, int, int]) -> Array:
     """Return the model-frame pixels (H, W, 2) of the window's cells; NaN over the horizon."""
     top, left, bottom, right = window
+    grid = reference.grid
     rows = top + np.arange(0.0, bottom - top + NODE, NODE)
     columns = left + np.arange(0.0, right - left + NODE, NODE)
     lat = np.deg2rad(grid.north_deg - (rows + 0.5) * grid.cell_lat_deg)
     lon = np.deg2rad(grid.west_deg + (columns + 0.5) * grid.cell_lon_deg)
-    points = ecef_from_lla(lat[:, None], lon[None, :]).reshape(-1, 3)
+    height = reference.height_at(rows[:, None], columns[None, :])
+    points = ecef_from_lla(lat[:, None], lon[None, :], height).reshape(-1, 3)
     uv_px, _, _ = observe(MODEL_CAMERA, pose.cam_from_ecef, pose.r_ecef, points)
     uv_px[over_horizon(pose.r_ecef, points)] = np.nan
     nodes = uv_px.reshape(len(rows), len(columns), 2)
@@ -194,14 +203,7 @@ def _correlate(features: Floats, usable: Mask, patch: Floats) -> DenseScore:
     angles = np.arange(12) * (2.0 * np.pi / 12)
     near = [(i, j) for i in range(-NEAR, NEAR + 1) for j in range(-NEAR, NEAR + 1)]
     ring = [(round(r * np.sin(t)), round(r * np.cos(t))) for r in RING for t in angles]
-    both = _Both(
-        features,
-        usable.astype(np.float32),
-        patch,
-        np.square(features).sum(axis=0),
-        np.square(patch).sum(axis=0),
-        _extent(usable),
-    )
+    both = _both(features, usable, patch)
     close = np.array([both.score(shift, 1) for shift in near])
     far = np.array([both.score(shift, 2) for shift in ring])
     best = int(close.argmax())
@@ -236,3 +238,9 @@ class _Both:
         own = float(self.own[here].sum(dtype=np.float64))
         theirs = float(np.einsum("hw,hw->", self.theirs[there], self.weight[here]))
         return product / float(np.sqrt(max(own, 1e-9) * max(theirs, 1e-9)))
+
+
+def _both(features: Floats, usable: Mask, patch: Floats) -> _Both:
+    """Return a frame's features and a map's (3, H, W) made ready to be compared."""
+    own, theirs = (np.square(planes).sum(axis=0) for planes in (features, patch))
+    return _Both(features, usable.astype(np.float32), patch, own, theirs, _extent(usable))

@@ -26,7 +26,7 @@ class Detections:
     landmark_id (N,) text: a patch is REGION/row-column of its map's blocks, the same as long
     as the region's bounds are; region (N,) text; lon_deg, lat_deg, height (N,) WGS 84, m; uv_px (N, 2)
     of the user's full-resolution frame; confidence (N,) 0..1; sigma_px (N,) per axis,
-    of the same pixels, NaN where the detector's was not measured; height is 0 of a patch.
+    of the same pixels, NaN where the detector's was not measured; a patch's height is its map's.
     """
 
     landmark_id: list[str]
@@ -56,9 +56,10 @@ def detections_of(
     ids = [f"{place.entry.id}/{i:02d}-{j:02d}" for i, j in zip(patches.row, patches.column)]
     regions = [place.entry.id] * len(ids)
     sigma = np.hypot(patches.sigma_px, MAP_SIGMA_PX)
-    zero = np.zeros(len(ids))
     peak = np.clip(patches.peak, 0.0, 1.0)
-    columns = [np.column_stack([patches.lon_deg, patches.lat_deg, zero, patches.uv_px, peak, sigma])]
+    columns = [
+        np.column_stack([patches.lon_deg, patches.lat_deg, patches.height, patches.uv_px, peak, sigma])
+    ]
     for other, candidates in seen:
         catalog, detector = other.catalog, other.entry.detector
         agrees = _agree(alignment.pose, candidates.uv_px, catalog.p_ecef[candidates.label])

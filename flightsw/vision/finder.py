@@ -215,7 +215,11 @@ def _further(one: FrameStatus, other: FrameStatus) -> FrameStatus:
 
 def _regions(models: Models, frame: ModelFrame, finders: tuple[Finder, ...]) -> list[str]:
     """Return the places to try on a frame: the classifier's, likeliest first, then those it does not know."""
-    able = [place.id for place in models.manifest.region if Finder.MATCH in finders or place.detector]
+    able = [
+        place.id
+        for place in models.manifest.region
+        if (Finder.MATCH in finders and place.when_lost) or place.detector
+    ]
     rc = models.manifest.rc
     if rc is None or models.classifier is None:
         return able

@@ -78,7 +78,11 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A place: bounds west, south, east, north in degrees; `landmarks` in its catalogue."""
+    """A place: bounds west, south, east, north in degrees; `landmarks` in its catalogue.
+
+    when_lost : it is searched without an orbit too. Of places that are not (tiles of all
+    land) the start checks no more than that the files are whole.
+    """
 
     id: str
     bounds_deg: tuple[float, float, float, float]
@@ -86,6 +90,7 @@ class Region:
     catalog: FileEntry
     map: FileEntry
     detector: Detector | None = None
+    when_lost: bool = True
 
 
 @dataclass(frozen=True, slots=True)

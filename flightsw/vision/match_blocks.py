@@ -44,12 +44,12 @@ class Support:
 
 def improve(features: FrameFeatures, rough: Pose, reference: ReferenceMap, *, prior: Prior) -> Support | None:
     """Return the pose that blocks of the frame agree on near a rough one, or None."""
-    ground = ground_under(rough, reference.grid, margin=REACH)
+    ground = ground_under(rough, reference, margin=REACH)
     if ground is None:
         return None
     height, width = (n // BLOCK * BLOCK for n in (HEIGHT, WIDTH))
     rows = TOP + np.arange(-REACH, height + REACH)
-    window = map_under(ground, reference, rows, np.arange(-REACH, width + REACH))
+    window = map_under(ground, rows, np.arange(-REACH, width + REACH))
     cut = (slice(TOP, TOP + height), slice(0, width))
     shifts = place_blocks(
         features.planes[:, *cut],

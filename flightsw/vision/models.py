@@ -93,6 +93,9 @@ def load_models(folder: Path, *, threads: int = 1) -> Models:
     """
     manifest = mf.read_manifest(folder)
     for entry in manifest.region:
+        if not entry.when_lost:  # hundreds of tiles: opened when one is in view
+            mf.read_model_file(folder, entry.map)
+            continue
         _load_catalog(folder, entry)
         _load_map(folder, entry)
         if entry.detector:
@@ -109,6 +112,8 @@ def verify_models(folder: Path) -> list[str]:
     models = load_models(folder)
     lines = []
     for entry in models.manifest.region:
+        if not entry.when_lost:
+            _load_region(folder, entry)
         if entry.detector:
             _load_detector(folder, entry, 1)
         kind = "landmarks, map, detector" if entry.detector else "landmarks, map"

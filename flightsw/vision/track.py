@@ -99,12 +99,12 @@ def _whole_frame(features: FrameFeatures, pose: Pose, reference: ReferenceMap, r
     for yaw_deg in YAWS_DEG:
         turned = _turned(pose, np.deg2rad(yaw_deg))
         margin = HALF * (cells + 1)
-        ground = ground_under(turned, reference.grid, margin=margin)
+        ground = ground_under(turned, reference, margin=margin)
         if ground is None:
             continue
         rows = np.arange(-HALF * cells, HEIGHT // HALF * HALF + HALF * cells)
         columns = np.arange(-HALF * cells, WIDTH // HALF * HALF + HALF * cells)
-        window = _half(map_under(ground, reference, rows, columns))
+        window = _half(map_under(ground, rows, columns))
         score = _correlated(ours, window, cells, shape)
         for i, j in _best(score):
             found.append((float(score[i, j]), i - cells, j - cells, turned))

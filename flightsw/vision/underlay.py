@@ -35,7 +35,12 @@ class Ground:
 
     cells: Array
     first: int
-    grid: MapGrid
+    reference: ReferenceMap
+
+    @property
+    def grid(self) -> MapGrid:
+        """The map's grid."""
+        return self.reference.grid
 
     def at(self, cell: Array) -> Array:
         """Return the map rows and columns (B, 2) under fractional frame cells (B, 2)."""
@@ -49,16 +54,17 @@ class Ground:
         return np.asarray(top * (1.0 - a) + bottom * a)
 
     def points(self, cell: Array) -> Array:
-        """Return the ground points (B, 3), m, under fractional frame cells (B, 2)."""
+        """Return the map's points (B, 3), m, that fractional frame cells (B, 2) lie on."""
         row, column = self.at(cell).T
+        height = self.reference.height_at(row, column)
         lat_deg = self.grid.north_deg - (row + 0.5) * self.grid.cell_lat_deg
         lon_deg = self.grid.west_deg + (column + 0.5) * self.grid.cell_lon_deg
-        return ecef_from_lla(np.deg2rad(lat_deg), np.deg2rad(lon_deg))
+        return ecef_from_lla(np.deg2rad(lat_deg), np.deg2rad(lon_deg), height)
 
 
-def ground_under(pose: Pose, grid: MapGrid, *, margin: int) -> Ground | None:
+def ground_under(pose: Pose, reference: ReferenceMap, *, margin: int) -> Ground | None:
     """Return the map cells under a frame and `margin` cells around it; None off the map."""
-    first = -margin - NODE
+    grid, first = reference.grid, -margin - NODE
     rows = np.arange(first, HEIGHT + margin + 2 * NODE, NODE)
     columns = np.arange(first, WIDTH + margin + 2 * NODE, NODE)
     u, v = np.meshgrid((columns + 0.5) * STEP, (rows + 0.5) * STEP)
@@ -71,10 +77,10 @@ def ground_under(pose: Pose, grid: MapGrid, *, margin: int) -> Ground | None:
     inside = (row > 0) & (row < grid.rows - 1) & (column > 0) & (column < grid.columns - 1)
     if inside.mean() < LEAST_ON_MAP:
         return None
-    return Ground(np.stack([row, column], axis=1).reshape(*u.shape, 2), first, grid)
+    return Ground(np.stack([row, column], axis=1).reshape(*u.shape, 2), first, reference)
 
 
-def map_under(ground: Ground, reference: ReferenceMap, rows: Indices, columns: Indices) -> Floats:
+def map_under(ground: Ground, rows: Indices, columns: Indices) -> Floats:
     """Return the map's features (3, R, C) under frame cells, in the frame's axes; 0 off the map."""
     cells = ground.cells
     for at in (rows, columns):
@@ -83,7 +89,7 @@ def map_under(ground: Ground, reference: ReferenceMap, rows: Indices, columns: I
         part = (where - index)[:, None, None]
         cells = (cells[index] * (1.0 - part) + cells[index + 1] * part).transpose(1, 0, 2)
     cell = np.rint(np.nan_to_num(cells, nan=-1e6)).astype(np.int64)
-    grid = reference.grid
+    reference, grid = ground.reference, ground.grid
     inside = (cell >= 0).all(axis=2) & (cell[..., 0] < grid.rows) & (cell[..., 1] < grid.columns)
     index = np.where(inside, cell[..., 0] * grid.columns + cell[..., 1], 0)
     taken = reference.features.reshape(-1, 3)[index].astype(np.float32)

@@ -26,7 +26,18 @@ def parse_name(text: str) -> str:
 
 
 def parse_bounds(text: str) -> Bounds:
-    """Return west, south, east, north in degrees. Raises UsageError naming what is wrong."""
+    """Return the bounds of a place in degrees. Raises UsageError naming what is wrong."""
+    west, south, east, north = numbers = parse_box(text)
+    width = (east - west) * math.cos(math.radians(0.5 * (south + north)))
+    if north - south > LARGEST_DEG or width > LARGEST_DEG:
+        raise UsageError(f"--bounds-deg: {text} is more than {LARGEST_DEG:g} degrees across; make two places")
+    if min(north - south, width) < 0.5:
+        raise UsageError(f"--bounds-deg: {text} is less than half a degree across; give more")
+    return numbers
+
+
+def parse_box(text: str) -> Bounds:
+    """Return west, south, east, north in degrees, of any size. Raises UsageError."""
     try:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
@@ -38,26 +49,23 @@ def parse_bounds(text: str) -> Bounds:
         raise UsageError(f"--bounds-deg: {text} is not on the Earth; give degrees, W between -180 and 180")
     if not -80.0 <= south < north <= 80.0:
         raise UsageError(f"--bounds-deg: {text}: south must lie below north, both within 80 degrees")
-    width = (east - west) * math.cos(math.radians(0.5 * (south + north)))
-    if north - south > LARGEST_DEG or width > LARGEST_DEG:
-        raise UsageError(f"--bounds-deg: {text} is more than {LARGEST_DEG:g} degrees across; make two places")
-    if min(north - south, width) < 0.5:
-        raise UsageError(f"--bounds-deg: {text} is less than half a degree across; give more")
     return numbers
 
 
-def add_place(folder: Path, name: str, bounds_deg: Bounds, imageries: list[Imagery]) -> Region:
+def add_place(
+    folder: Path, name: str, bounds_deg: Bounds, imageries: list[Imagery], *, terrain: Path | None = None
+) -> Region:
     """Write NAME.map and NAME.cat into a models folder and its manifest; return the new entry.
 
-    A place of that name is replaced, unless a detector was trained for it. Raises
-    UsageError, InputError for an imagery that shows nothing of the place, ModelError for
-    a folder whose manifest is not whole.
+    terrain : a file of heights, m. A place of that name is replaced, unless a detector was
+    trained for it. Raises UsageError, InputError for an imagery that shows nothing of the
+    place, ModelError for a folder whose manifest is not whole.
     """
     old = read_manifest(folder) if (folder / NAME).exists() else None
     before = [] if old is None else [place for place in old.region if place.id == name]
     if before and before[0].detector:
         raise UsageError(f"--name: {name} has a detector that was trained for its landmarks; take another")
-    reference = build_map(name, bounds_deg, [(one, seas_of(one)) for one in imageries])
+    reference = build_map(name, bounds_deg, [(one, seas_of(one)) for one in imageries], terrain=terrain)
     west, south, east, north = bounds_deg
     place = Place(name, west, south, east, north)
     catalog = catalog_of(place, select_landmarks(place, imageries, LANDMARKS))

@@ -73,6 +73,34 @@ def report(
     return EXIT_OK if read.solution.status.is_determined else EXIT_NOT_DETERMINED
 
 
+@app.command(name="frame")
+def report_frame(
+    frame: Annotated[Path, Parameter(help="A JPEG frame.")],
+    /,
+    *,
+    camera: Annotated[Path, Parameter(help="Camera file.")],
+    models: Annotated[Path | None, Parameter(help="Models folder; the shipped one without it.")] = None,
+    out: Annotated[Path | None, Parameter(help="The file; default: FRAME.html beside the frame.")] = None,
+) -> int:
+    """Show what is seen in one frame: frame, map, patches, and the correlation that decided.
+
+    Exit codes: 0 a fix, 2 usage, 3 cannot be read, 4 no fix.
+    """
+    from flightsw.camera.load import load_camera
+    from flightsw.files import read_bytes
+    from flightsw.runtime.pipeline import MAX_FRAME_BYTES
+    from flightsw.vision.models import load_models
+    from groundtools import models_folder
+    from groundtools.products.frame_report import frame_page
+
+    jpeg = read_bytes(frame, max_bytes=MAX_FRAME_BYTES)
+    made = frame_page(load_models(models or models_folder()), jpeg, load_camera(camera), name=frame.name)
+    path = out or frame.with_suffix(".html")
+    write_together(path.parent, {path.name: made.html})
+    sys.stderr.write(f"{path}: {made.result.status.value}\n")
+    return EXIT_OK if made.result.pose is not None else EXIT_NOT_DETERMINED
+
+
 def page(run: Run, *, name: str, command: str) -> str:
     """Return the page of a run."""
     from jinja2 import Environment

@@ -1,5 +1,6 @@
 """A user's own GeoTIFF is enough for a new place: map, frames over it, a fix."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 
 from flightsw.errors import InputError, ModelError, UsageError
 from flightsw.vision.finder import Finder, FrameStatus, search_frame
-from flightsw.vision.maps import read_map
-from flightsw.vision.models import load_models
-from flightsw.vision.preprocess import MODEL_CAMERA
+from flightsw.vision.maps import ReferenceMap, grid_of_region, read_map, write_map
+from flightsw.vision.models import load_models, verify_models
+from flightsw.vision.preprocess import MODEL_CAMERA, model_frame_from_rgb
 from groundtools.imagery import open_imagery
+from groundtools.landmarks import all_land
+from groundtools.landmarks.maps import build_map
 from groundtools.landmarks.place import add_place, parse_bounds, parse_name
+from groundtools.landmarks.terrain import read_terrain
 
 # rasterio 1.4 multiplies its own affine transforms in a way affine 3 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -104,3 +108,76 @@ def test_bounds_may_cross_the_date_line_and_names_are_short():
     for name in ("", "a b", "LONGERTHAN8", "../x", "-x"):
         with pytest.raises(UsageError, match="--name"):
             parse_name(name)
+
+
+@pytest.fixture(scope="module")
+def ramp(tmp_path_factory) -> Path:
+    """Return a terrain file of 100 m a degree of longitude from 16 E on, nothing west of it."""
+    rasterio = pytest.importorskip("rasterio")
+    path = tmp_path_factory.mktemp("terrain") / "ramp.tif"
+    heights = np.tile(100.0 * (np.arange(480) + 0.5) / 40.0, (480, 1))
+    with rasterio.open(
+        path, "w", driver="GTiff", width=480, height=480, count=1, dtype="float32",
+        crs="EPSG:4326", transform=rasterio.transform.from_bounds(16.0, 16.0, 28.0, 28.0, 480, 480),
+    ) as file:  # fmt: skip
+        file.write(heights.astype(np.float32)[None])
+    return path
+
+
+@pytest.mark.verifies("VIS-113")
+def test_heights_of_a_terrain_file_reach_the_map_and_what_is_seen_on_it(ramp):
+    grid = grid_of_region(BOUNDS_DEG, margin_deg=2.0)
+    heights = read_terrain(ramp, grid)
+    empty = np.zeros((grid.rows, grid.columns), np.uint8)
+    reference = ReferenceMap("MINE", grid, np.zeros((*empty.shape, 3), np.int8), empty, heights)
+    column = (22.0 - grid.west_deg) / grid.cell_lon_deg - 0.5
+    found = reference.height_at(np.array([100.0, 200.0]), np.array([column, column]))
+    np.testing.assert_allclose(found, 600.0, atol=2.0)  # m, at 22 E
+    with pytest.raises(InputError, match=r"ramp\.tif.*shows nothing of the place"):
+        read_terrain(ramp, grid_of_region((-80.0, 20.0, -76.0, 24.0)))
+
+
+@pytest.mark.verifies("VIS-113")
+def test_a_map_keeps_its_heights_and_one_without_is_flat(ramp, folder, tmp_path):
+    flat = read_map(folder / "MINE.map")
+    assert flat.heights is None
+    assert not flat.height_at(np.arange(3.0), np.arange(3.0)).any()
+    write_map(tmp_path / "MINE.map", replace(flat, heights=read_terrain(ramp, flat.grid)))
+    again = read_map(tmp_path / "MINE.map")
+    np.testing.assert_array_equal(again.heights, read_terrain(ramp, flat.grid))
+    np.testing.assert_array_equal(again.features, flat.features)
+
+
+def test_tiles_cover_all_land_once_and_have_names_of_their_own():
+    every = list(all_land.tiles())
+    names = [name for name, _ in every]
+    assert len(set(names)) == len(names)
+    assert all(parse_name(name) == name for name in names)
+    area = sum((e - w) * (n - s) for _, (w, s, e, n) in every)
+    assert area == pytest.approx(360.0 * 132.0)  # deg^2, without a gap or an overlap
+
+
+@pytest.mark.verifies("VIS-114")
+def test_all_land_goes_on_where_it_was_stopped_and_serves_tracking_alone(tiff, tmp_path, monkeypatch):
+    imagery, out = open_imagery(str(tiff)), tmp_path / "land"
+    built = []
+
+    def build(name, *args, **kwargs):
+        built.append(name)
+        if len(built) == 2:
+            raise KeyboardInterrupt
+        return build_map(name, *args, **kwargs)
+
+    monkeypatch.setattr(all_land, "build_map", build)
+    box = (18.0, 21.0, 26.0, 22.0)  # two tiles
+    with pytest.raises(KeyboardInterrupt):
+        all_land.build_all_land(out, [imagery], within_deg=box)
+    count, size = all_land.build_all_land(out, [imagery], within_deg=box)
+    assert count == 2
+    assert len(built) == 3
+    assert size < 2 * 700_000
+    models = load_models(out)
+    assert not any(place.when_lost for place in models.manifest.region)
+    assert verify_models(out)
+    frame = model_frame_from_rgb(np.full((648, 1152, 3), 90, np.uint8))
+    assert search_frame(models, frame, MODEL_CAMERA).regions == ()
