@@ -4,7 +4,7 @@ Night, clouds, confidence, an image every 5 s, six hours, white noise of 2 px, 5
 a region. `CASES` is the table: how the satellite truly points, what the estimator is told,
 and what is asked. To add a case (a gyro, a clock), add a row. `ignored` is the same
 satellite as `slow`, the pointing error taken for none, fitted to the detections of the
-slow case's solution from there (from nothing such a search would find no orbit at all).
+slow case's solution from there, so that it shows what the belief costs, not what a search does.
 """
 
 import functools
