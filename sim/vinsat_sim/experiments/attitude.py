@@ -6,7 +6,7 @@ and what is asked. `free` is tilted by 2.5 deg (1 sigma per axis, 1000 s) and tu
 yaw: only passes in which three frames show 15 landmarks count. `late` and `drift` have a
 wrong clock. `ignored` is the same
 satellite as `slow`, the pointing error taken for none, fitted to the detections of the
-slow case's solution from there (from nothing such a search would find no orbit at all).
+slow case's solution from there, so that it shows what the belief costs, not what a search does.
 """
 
 import functools

@@ -4,7 +4,8 @@ The thesis (table 7.3) finds 0.8 best: below, outliers disturb its fit, above, d
 scarce. The same draws under each of its thresholds, detector error model, night, clouds,
 an image every 5 s, six hours, attitude known; satellites with two usable passes at every
 threshold. How errors go with confidence is an assumption below 0.8: see
-`measurement.confidence`. The bound at a threshold leaves the bad detections out.
+`measurement.confidence`. The bound at a threshold leaves the bad detections out, and takes
+the rest for as good as those above 0.8: below 0.8 it is lower than what can be reached.
 """
 
 import functools
