@@ -10,7 +10,10 @@ pytest.importorskip("torch", reason="the layers need the extra [layers]")
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-@pytest.mark.parametrize("name", ["layers.md", "tutorial-jiio.md", "tutorial-slew.md", "tutorial-weights.md"])
+WEIGHTS = pytest.param("tutorial-weights.md", marks=pytest.mark.slow)  # flies and fits an arc
+
+
+@pytest.mark.parametrize("name", ["layers.md", "tutorial-jiio.md", "tutorial-slew.md", WEIGHTS])
 @pytest.mark.verifies("LAY-012")
 def test_examples_run_as_printed(name):
     if name == "tutorial-jiio.md":
