@@ -119,6 +119,7 @@ class Board:
         if name is None:
             return int(self._system(os, "write")(handle, data))
         if name == self.link:
+            self._alive()
             written = int(self._system(os, "write")(handle, data))
             self.switches["sent"] += written
             return written

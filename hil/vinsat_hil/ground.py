@@ -67,17 +67,16 @@ class Ground:
     def due(self, t_s: float, *, new_start: bool) -> bytes:
         """Return the bytes to send at an instant."""
         out = b""
+        answered = [asked for asked in self.asked if asked.replied]
+        if new_start:  # before any new command, whose counter would be higher
+            out += encode_frame(answered[-1].packet) if answered else b""
+            out += encode_frame(self._forged())
         number = len(self.asked)
-        if number < len(self.at_s) and t_s >= self.at_s[number]:
+        if len(answered) == number < len(self.at_s) and t_s >= self.at_s[number]:
             self.asked.append(self._command(number, t_s))
         for asked in self.asked:
             if not asked.replied:
                 out += encode_frame(asked.packet)
-        answered = [asked for asked in self.asked if asked.replied]
-        if new_start and answered:
-            out += encode_frame(answered[-1].packet)
-        if new_start:
-            out += encode_frame(self._forged())
         return out
 
     def hear(self, data: bytes) -> None:

@@ -18,6 +18,7 @@ from vinsat_hil.ground import PARAMETERS, Heard, value_of
 from vinsat_hil.judgement import judge_orbits
 
 WRONG_M, WRONG_SIGMAS = 5000.0, 5.0
+STEP_S = 0.3  # of the clock, that no arc may hold
 OWN = ("payload.toml", "camera.toml", "keys", "observations.csv")
 OWN_FOLDERS = ("taken", "store", "frames", "products", "models")
 
@@ -182,6 +183,19 @@ def _frames_once(e: Evidence) -> str:
     return ""
 
 
+def _arcs(e: Evidence) -> str:
+    """Frames whose times do not belong together are not of one arc."""
+    offset_s = {shot.tai_ns: e.feed.clock.offset_s(shot.t_s) for shot in e.feed.shots}
+    of_arc: dict[int, float] = {}
+    for entry in e.records.values():
+        if entry.kind == medium.OBSERVATIONS:
+            content = entry.content()
+            now = offset_s[content["tai_ns"]]
+            if abs(of_arc.setdefault(content["arc"], now) - now) > STEP_S:
+                return f"arc {content['arc']} holds frames of before and after a step of the clock"
+    return ""
+
+
 def _own(e: Evidence) -> str:
     for path in e.opened:
         first, _, rest = path.partition("/")
@@ -247,6 +261,7 @@ INVARIANTS = (
     Invariant("settings_are_kept", f"what was set stays set ({_SET})", _kept),
     Invariant("commands_are_authentic", "what is signed with another key is not taken", _authentic),
     Invariant("frames_count_once", "no frame's observations are recorded twice", _frames_once),
+    Invariant("arcs_hold_one_time", "no arc holds frames of before and after a clock step", _arcs),
     Invariant("truth_stays_out", "the program opens its own files and no others", _own),
     Invariant("never_determined_and_wrong", "a determined orbit is within 5 km and 5 sigma", _right),
     Invariant("no_false_fix", "a frame that shows no landmark gives none", _no_false_fix),
