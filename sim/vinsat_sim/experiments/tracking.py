@@ -116,7 +116,9 @@ def _checks(tracked: list[Tracked], landsat: list[Tracked], clear: list[Tracked]
         noted("frames", len(tracked)),
         noted("landsat_frames", len(landsat)),
         noted("landsat_frames_that_show_enough", len(clear)),
-        noted("landsat_fix_rate_of_those", share(shown, len(clear)), interval=wilson_interval(shown, len(clear))),
+        noted(
+            "landsat_fix_rate_of_those", share(shown, len(clear)), interval=wilson_interval(shown, len(clear))
+        ),
     )  # fmt: skip
 
 
