@@ -3,7 +3,9 @@
 Places of 5 x 5 deg are drawn over all land between 58 S and 70 N by seed, not for their
 texture and away from every region of the models; maps are made from the tiles, frames are
 drawn from them too (moderate radiometric change, clouds in 80 %), so this is optimistic
-about the source: the Landsat scene, whose maps are the tiles', is tracked beside it.
+about the source: the Landsat scene, whose maps are the tiles', is tracked beside it. It
+fills a tenth of a frame, and clouds often leave less of it than the dense check needs:
+the rate of the frames that show enough at their true pose is printed too.
 Prior errors are normal, 8 km and 1 deg (1 sigma an axis), and 25 km and 2 deg. Wrong
 priors are of another place, or 100 to 200 km off: nothing may be accepted there that is
 not right. What of them reaches the dense check is counted: only that tests it.
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.geodesy import geodetic_up, lla_from_ecef
 from flightsw.camera.pose_fit import Pose, rotation_from_vector
+from flightsw.vision.check import FEWEST_CELLS, dense_score
 from flightsw.vision.cloud import cloudy
 from flightsw.vision.finder import Finder, FrameStatus, search_frame
 from flightsw.vision.models import Models
@@ -71,14 +74,17 @@ def run(scale: Scale) -> tuple[Check, ...]:
                 tracked.append(_track(models, shoot(sampler, (SEED, number, k)), number * 1000 + k))
     with models_of({"BAHAMAS": (PLACES["BAHAMAS"], [opened["tiles"]])}) as models:
         sampler = ViewSampler(opened["landsat"], SCENE_DEG, sea=("raw",), colour=COLOUR)
-        landsat = []
+        landsat, clear = [], []
+        reference = models.region("BAHAMAS").reference
         for k in range(LANDSAT_FRAMES[scale]):
             shot = shoot(sampler, (SEED, 999, k), scene_only=True)
             landsat.append(_track(models, shot, 999_000 + k))
-    return _checks(tracked, landsat)
+            if dense_score(shot.frame, shot.pose, reference).cells >= FEWEST_CELLS:
+                clear.append(landsat[-1])
+    return _checks(tracked, landsat, clear)
 
 
-def _checks(tracked: list[Tracked], landsat: list[Tracked]) -> tuple[Check, ...]:
+def _checks(tracked: list[Tracked], landsat: list[Tracked], clear: list[Tracked]) -> tuple[Check, ...]:
     out = []
     for name, low, high, asked in CLOUD_CLASSES:
         inside = [one for one in tracked if low <= one.cloud < high]
@@ -88,6 +94,7 @@ def _checks(tracked: list[Tracked], landsat: list[Tracked]) -> tuple[Check, ...]
         out.append(noted(f"frames_cloud_{name}_percent", len(inside)))
     far, n = sum(one.far.fixed for one in tracked), len(tracked)
     scene = sum(one.near.fixed for one in landsat)
+    shown = sum(one.near.fixed for one in clear)
     everyone = [*tracked, *landsat]
     near_tally = tally([one.near for one in tracked])
     wrong = sum(one.near.wrong + one.far.wrong for one in everyone)
@@ -108,6 +115,10 @@ def _checks(tracked: list[Tracked], landsat: list[Tracked]) -> tuple[Check, ...]
         noted("wrong_priors_that_reached_the_dense_check", sum(one.wrong_checked for one in everyone)),
         noted("frames", len(tracked)),
         noted("landsat_frames", len(landsat)),
+        noted("landsat_frames_that_show_enough", len(clear)),
+        noted(
+            "landsat_fix_rate_of_those", share(shown, len(clear)), interval=wilson_interval(shown, len(clear))
+        ),
     )  # fmt: skip
 
 
