@@ -1,8 +1,8 @@
 """The ground of a lock-step trial: it commands, repeats, replays and forges, by a seed.
 
-A command without a reply is sent again at every instant until there is one. After each
-start of the payload the last command that was answered is replayed, as an eavesdropper
-would; once in a while a packet is signed with a key nobody gave out.
+A command without a reply is sent again at every instant until there is one. At the instant
+after each start of the payload the last command that was answered is replayed, as an
+eavesdropper would, and a packet is sent that is signed with a key nobody gave out.
 """
 
 import struct
@@ -63,12 +63,14 @@ class Ground:
     forged: list[int] = field(default_factory=list)
     _framer: Framer = field(default_factory=Framer)
     _count: int = 0
+    _replays_next: bool = False
 
     def due(self, t_s: float, *, new_start: bool) -> bytes:
         """Return the bytes to send at an instant."""
         out = b""
         answered = [asked for asked in self.asked if asked.replied]
-        if new_start:  # before any new command, whose counter would be higher
+        replays, self._replays_next = self._replays_next and not new_start, new_start
+        if replays:  # not at once: a serial line drops what came before it was opened
             out += encode_frame(answered[-1].packet) if answered else b""
             out += encode_frame(self._forged())
         number = len(self.asked)

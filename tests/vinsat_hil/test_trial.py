@@ -93,3 +93,11 @@ def test_every_seeded_defect_is_caught_and_nothing_without_one(name):
     assert not run_trial(BRIEF, load_rig("process"), read_faults(mutant.provoked_by), 1).violated
     (row,) = check_mutants(only=name)
     assert row["caught_by"], row
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("scenario", "faults", "seed"), [("pictures", "hang@15.9#700,flip_model@55*12#398", 0)]
+)
+def test_what_fault_trials_once_found_is_mended(scenario, faults, seed):
+    assert not run_trial(load_scenario(scenario), load_rig("process"), read_faults(faults), seed).violated

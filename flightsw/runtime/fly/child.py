@@ -13,6 +13,7 @@ import socket
 import sys
 from typing import Any, Protocol
 
+from flightsw.errors import VinsatError
 from flightsw.runtime.fly.worker import LENGTH, MAX_MESSAGE
 
 _PR_SET_PDEATHSIG = 1
@@ -39,7 +40,11 @@ def main(argv: list[str]) -> int:
         if task["do"] == "ping":
             answer: Message = {}
         elif task["do"] == "open":
-            job = _open(argv[0], task)
+            try:
+                job = _open(argv[0], task)
+            except VinsatError as error:  # a damaged model: the supervisor looks after it
+                sys.stderr.write(f"{argv[0]}: {error}\n")
+                return error.exit_code
             answer = {}
         else:
             assert job is not None

@@ -50,6 +50,8 @@ class Looking:
         answer = self.worker.poll()
         if isinstance(answer, Lost):
             self._journal.event("WORKER_LOST", value=self.worker.took_s, detail=f"inference {answer.value}")
+            if self._config.inference.kind == "models" and self.worker.failures == 1:
+                self._models.check_all()  # it may have ended over a damaged file
             problem = self._after_loss()
             if problem:
                 return problem
