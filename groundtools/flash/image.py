@@ -76,8 +76,18 @@ def _finish(stage: Path) -> None:
 
 def _squash(stage: Path, target: Path) -> None:
     time = os.environ.get("SOURCE_DATE_EPOCH", str(TIME))
-    command = ["mksquashfs", str(stage), str(target), "-noappend", "-quiet", "-no-progress", "-comp", "xz"]
-    command += ["-processors", "1", "-no-xattrs", "-all-time", time, "-root-time", time]
+    command = ["mksquashfs", str(stage), str(target), "-noappend", "-quiet", "-no-progress", "-comp", "zstd"]
+    command += [
+        "-Xcompression-level",
+        "6",
+        "-processors",
+        "1",
+        "-no-xattrs",
+        "-all-time",
+        time,
+        "-root-time",
+        time,
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     done = subprocess.run([*command, "-mkfs-time", time], env=environment, capture_output=True, check=False)
     if done.returncode != 0:
