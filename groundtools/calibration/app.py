@@ -35,6 +35,10 @@ HELP = """Calibrate the camera on orbit: focal length, k1, mounting and landmark
 Every folder holds observations.csv and attitude.csv of one arc of at most a day. The mounting
 is told from a star tracker's attitude alone: under nadir pointing without one, a tilt of the
 camera and an error of the pointing are the same thing.
+
+Examples:
+
+`vinsat calibrate arcs/one arcs/two --camera camera.toml --out calibrated`
 """
 app = App(name="calibrate", help=HELP)
 CAMERA, LANDMARKS, REPORT = "camera.toml", "landmarks.csv", "calibration.json"

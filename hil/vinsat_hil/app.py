@@ -23,7 +23,15 @@ from vinsat_hil.scenario import Scenario, load_scenario
 
 EXIT_VIOLATED, EXIT_PARTIAL = 4, 5
 
-app = App(name="hil", help="Drive the flight program on a rig, with faults.")
+HELP = """Drive the flight program on a rig, with faults.
+
+Examples:
+
+`vinsat hil run --rig process --scenario quick --seed 7`
+
+`vinsat hil faults`
+"""
+app = App(name="hil", help=HELP)
 console = Console(highlight=False)
 
 RigName = Annotated[str, Parameter(name="--rig", help="A rig's name, or a .toml file.")]

@@ -17,7 +17,15 @@ from cyclopts import App, Parameter
 from flightsw.errors import EXIT_OK, InputError
 from groundtools.imagery.errors import EXIT_PARTIAL
 
-app = App(name="sim", help="Fly a scenario many times, at any level: campaigns, single trials, reports.")
+HELP = """Fly a scenario many times, at any level: campaigns, single trials, reports.
+
+Examples:
+
+`vinsat sim campaign thesis --trials 200`
+
+`vinsat sim trial honest --seed 7`
+"""
+app = App(name="sim", help=HELP)
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object on stdout.")]
 Level = Annotated[str, Parameter(help="measurement, images, or another that is installed (hardware).")]

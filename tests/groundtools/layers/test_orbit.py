@@ -5,7 +5,7 @@ torch = pytest.importorskip("torch", reason="the layers need the extra [layers]"
 from dataclasses import replace  # noqa: E402
 
 from flightsw.astro.forces import Forces  # noqa: E402
-from flightsw.estimate.batch import EstimatorOptions, _setup  # noqa: E402
+from flightsw.estimate.batch import EstimatorOptions, fit_setup  # noqa: E402
 from flightsw.estimate.orbit_fit import UNIT, fit_orbit, residual_and_jacobian  # noqa: E402
 from flightsw.estimate.sightings import prepare_sightings  # noqa: E402
 from flightsw.estimate.solver import SolverOptions  # noqa: E402
@@ -47,7 +47,7 @@ def arc(rng, *, outliers=0.0, forces=None):
     )  # fmt: skip
     sightings = prepare_sightings(found, camera, None)
     options = EstimatorOptions(forces=forces, pointing_sigma=1e-4)
-    setup = _setup(sightings, options)
+    setup = fit_setup(sightings, options)
     # Some information on everything, as the final fit adds: the normal equations stay regular
     information, mean = setup.prior_information.copy(), setup.prior_mean.copy()
     information[np.arange(6), np.arange(6)] += 1.0 / np.array([5e6] * 3 + [4e3] * 3) ** 2
