@@ -58,7 +58,7 @@ class WorthNet(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class WeightArc:
-    """One arc to learn from: the fit, an orbit near its optimum (12,), the features (N, 6) of its
+    """One arc to learn from: the fit, an orbit near its optimum (13,), the features (N, 6) of its
     detections, and where they truly are, uv_px (N, 2).
     """
 

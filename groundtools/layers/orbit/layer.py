@@ -69,7 +69,7 @@ class HeldKernel:
 class OrbitPoint:
     """Where a fit ended.
 
-    x (12,) : the unknowns of `orbit_fit`, SI, with gradients; kernel : what was held;
+    x (13,) : the unknowns of `orbit_fit`, SI, with gradients; kernel : what was held;
     converged : the last Newton step was below 1e-9 of a unit (1 km, 1 m/s, 1 mrad).
     """
 
@@ -97,7 +97,7 @@ class OrbitLayer:
     def __call__(
         self, weight: Tensor, x0: Array, *, uv_px: Tensor | None = None, kernel: HeldKernel | None = None
     ) -> OrbitPoint:
-        """Return the optimum near x0 (12,).
+        """Return the optimum near x0 (13,).
 
         weight (N,) >= 0; uv_px (N, 2) : in place of the sightings'; kernel : held, else the
         one the flight program's own fit ends with. Raises ValueError where the normal

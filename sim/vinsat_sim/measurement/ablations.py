@@ -48,7 +48,7 @@ class Softness:
 
 
 def least_squares(sightings: Sightings, t_s: float, x0: Array, setup: FitSetup) -> Array:
-    """Return x (12,) at t_s that minimises the plain sum of squares, by Gauss-Newton from x0."""
+    """Return x (13,) at t_s that minimises the plain sum of squares, by Gauss-Newton from x0."""
     free = setup.free
     unit = UNIT[free]
     mean = setup.prior_mean[free] / unit
@@ -84,7 +84,7 @@ def least_squares(sightings: Sightings, t_s: float, x0: Array, setup: FitSetup) 
 def soft_dynamics(
     sightings: Sightings, forces: Forces, t_s: float, x: Array, softness: Softness
 ) -> tuple[Array, Array]:
-    """Return the instants (K,) and states (K, 6) of frames and knots by eq. 7.4, from x (12,) at t_s."""
+    """Return the instants (K,) and states (K, 6) of frames and knots by eq. 7.4, from x (13,) at t_s."""
     times, node = _nodes(sightings.t_s, softness.knot_s)
     orbit = propagate(forces, sightings.epoch + t_s, x[:6], float(x[6]), times - t_s, with_stm=True)
     assert orbit.stm is not None

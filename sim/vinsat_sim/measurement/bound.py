@@ -112,7 +112,7 @@ def known_of(how: EstimatorOptions, *, attitude_given: bool) -> FitSetup:
 
 
 def true_unknowns(satellite: Satellite, t_s: float) -> Array:
-    """Return x (12,) at the instant t_s of an image: the true state, nominal otherwise."""
+    """Return x (13,) at the instant t_s of an image: the true state, nominal otherwise."""
     x = np.zeros(SIZE)
     x[:6] = satellite.truth.state_eci[np.searchsorted(satellite.truth.t_s, t_s - 1e-6)]
     x[DRAG] = 1.0

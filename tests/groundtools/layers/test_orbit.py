@@ -6,7 +6,7 @@ from dataclasses import replace  # noqa: E402
 
 from flightsw.astro.forces import Forces  # noqa: E402
 from flightsw.estimate.batch import EstimatorOptions, fit_setup  # noqa: E402
-from flightsw.estimate.orbit_fit import UNIT, fit_orbit, residual_and_jacobian  # noqa: E402
+from flightsw.estimate.orbit_fit import SIZE, UNIT, fit_orbit, residual_and_jacobian  # noqa: E402
 from flightsw.estimate.sightings import prepare_sightings  # noqa: E402
 from flightsw.estimate.solver import SolverOptions  # noqa: E402
 from groundtools.layers.core import check_gradient  # noqa: E402
@@ -17,7 +17,7 @@ from groundtools.layers.twins.rotations import rotation_and_left_jacobian  # noq
 
 
 def arc(rng, *, outliers=0.0, forces=None):
-    """Return a layer over two passes' sightings under the forces, and the truth (12,)."""
+    """Return a layer over two passes' sightings under the forces, and the truth (13,)."""
     from flightsw.astro.elements import Elements, state_from_elements
     from flightsw.astro.geodesy import lla_from_ecef
     from flightsw.astro.rotation import ecef_from_eci
@@ -30,7 +30,7 @@ def arc(rng, *, outliers=0.0, forces=None):
     epoch = Epoch.from_utc("2025-06-01T00:00:00Z")
     t_s = np.concatenate([np.arange(0.0, 121.0, 40.0), 5600.0 + np.arange(0.0, 121.0, 40.0)])
     state = state_from_elements(Elements(6.9e6, 0.001, 1.6, 0.3, 0.2, 0.5))
-    x = np.zeros(12)
+    x = np.zeros(SIZE)
     x[:6], x[6] = state, 1.0
     frame = np.repeat(np.arange(len(t_s)), 6)
     from flightsw.astro.propagate import propagate
