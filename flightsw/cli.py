@@ -156,7 +156,7 @@ def _command(
 def _add_knowledge(parser: argparse.ArgumentParser) -> None:
     """Add the options that `run` and `od` share."""
     attitude = "attitude table (cam_from_eci quaternions); without it: nadir pointing, its error estimated"
-    gyro = "turning rates; checked, and not yet used in the estimate"
+    gyro = "turning rates; used where pointing is said to vary (--estimator)"
     prior = "solution.json of an earlier run: start from it and weigh it in"
     estimator = "what is known of pointing, camera, clock and detector (docs/files.md)"
     until = "where the ephemeris ends, e.g. 2026-03-02T00:00:00Z (default: the last used observation)"

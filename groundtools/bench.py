@@ -15,7 +15,7 @@ from groundtools.reproduce import load, show, show_list
 
 HELP = """Time a part of the program, or list what can be timed.
 
-Examples:
+For example:
 
 `vinsat bench list`
 

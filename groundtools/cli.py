@@ -37,8 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError:
         return _complain("this command needs more packages; pip install 'vinsat[sim]'")
     try:
-        result = build()(
-            sys.argv[1:] if arguments is None else arguments,
+        words = sys.argv[1:] if arguments is None else arguments
+        result = build(words[0] if words else "")(
+            words,
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
@@ -54,15 +55,22 @@ def main(arguments: list[str] | None = None) -> int:
     return result if isinstance(result, int) else EXIT_OK
 
 
-def build() -> "cyclopts.App":
-    """Return the command with every registered subcommand, none of them imported."""
+def build(chosen: str = "") -> "cyclopts.App":
+    """Return the command with every registered subcommand, none of them imported.
+
+    chosen : the subcommand that is asked for; it keeps its own help text, the others are a
+    line in a list.
+    """
     import cyclopts
 
     app = cyclopts.App(
         name="vinsat", help=INTRODUCTION, version=_version, error_console=_stderr(), help_format="markdown"
     )
     for name, entry in registry.registered(COMMANDS).items():
-        app.command(entry.value, name=name, help=help_line(entry))
+        if name == chosen:
+            app.command(entry.value, name=name)
+        else:
+            app.command(entry.value, name=name, help=help_line(entry))
     app.register_install_completion_command(help="Let the shell complete commands and options.")
     return app
 

@@ -24,7 +24,7 @@ from groundtools.imagery.shared import shared_data_dir
 
 HELP = """Say what this machine has and what is missing.
 
-Examples:
+For example:
 
 `vinsat doctor`
 

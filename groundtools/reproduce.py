@@ -16,7 +16,7 @@ from groundtools.registry import Report, Reproduction
 
 HELP = """Measure a claim again, or list what can be measured.
 
-Examples:
+For example:
 
 `vinsat reproduce list`
 

@@ -36,7 +36,7 @@ Every folder holds observations.csv and attitude.csv of one arc of at most a day
 is told from a star tracker's attitude alone: under nadir pointing without one, a tilt of the
 camera and an error of the pointing are the same thing.
 
-Examples:
+For example:
 
 `vinsat calibrate arcs/one arcs/two --camera camera.toml --out calibrated`
 """

@@ -21,7 +21,7 @@ from groundtools.imagery.errors import EXIT_PARTIAL, EXIT_REMOTE
 
 HELP = """Build data sets from recipes: plan, build, resume, status, verify, view.
 
-Examples:
+For example:
 
 `vinsat dataset plan datasets/recipes/embedded.toml`
 

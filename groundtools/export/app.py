@@ -16,7 +16,7 @@ from groundtools.landmarks.app import default_imagery
 
 HELP = """Turn trained runs into the files that fly.
 
-Examples:
+For example:
 
 `vinsat export rc`
 

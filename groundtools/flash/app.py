@@ -18,7 +18,7 @@ from groundtools.flash.bundle import PythonTag, make_bundle
 
 HELP = """Make, check and install what flies on the payload computer.
 
-Examples:
+For example:
 
 `vinsat flash key --out flightkeys`
 

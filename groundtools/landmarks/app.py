@@ -16,7 +16,7 @@ from groundtools.imagery import shared_data_dir
 
 HELP = """Choose landmarks and build catalogues and reference maps.
 
-Examples:
+For example:
 
 `vinsat landmarks select --region 33T --out models`
 

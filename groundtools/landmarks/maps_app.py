@@ -16,7 +16,7 @@ from groundtools.landmarks.app import default_imagery
 
 HELP = """Add places to a models folder: reference maps, without training.
 
-Examples:
+For example:
 
 `vinsat maps build --name ALPS --bounds-deg 6,44,16,48 --imagery embedded --out models-mine`
 """

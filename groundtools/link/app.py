@@ -29,7 +29,7 @@ from groundtools.link.xtce import xtce_text
 
 HELP = """Speak with a payload: commands, telemetry, files, keys.
 
-Examples:
+For example:
 
 `vinsat link keys --out keys`
 

@@ -21,7 +21,7 @@ from groundtools.products.ephemeris import Ephemeris
 
 HELP = """Compare an orbit with a reference: radial, along-track, cross-track.
 
-Examples:
+For example:
 
 `vinsat compare runs/demo runs/demo/truth/states.csv`
 

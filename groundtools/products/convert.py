@@ -20,7 +20,7 @@ from groundtools.products.formats import ElementSets
 
 HELP = """Turn an orbit into any format.
 
-Examples:
+For example:
 
 `vinsat convert runs/demo --out orbit.czml`
 

@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 HELP = """Fit mean elements (OMM, TLE) to a solution, with their error over time.
 
-Examples:
+For example:
 
 `vinsat fit-tle runs/demo`
 

@@ -26,7 +26,7 @@ from groundtools.products.report_data import read_run
 
 HELP = """Show an orbit on a globe, in the browser, without a network.
 
-Examples:
+For example:
 
 `vinsat globe runs/demo`
 

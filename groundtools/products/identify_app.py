@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 
 HELP = """Find which object of a catalogue a solution is, with its probability.
 
-Examples:
+For example:
 
 `vinsat identify runs/demo catalogue.json`
 

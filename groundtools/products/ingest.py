@@ -29,7 +29,7 @@ from groundtools.products.product_set import (
 
 HELP = """Turn recorded telemetry into every product.
 
-Examples:
+For example:
 
 `vinsat link listen --to tcp:127.0.0.1:7070 --record pass.bin` records a pass
 
@@ -41,7 +41,7 @@ Examples:
 """
 ABOUT = """Turn what a payload sent into every product.
 
-Examples:
+For example:
 
 `vinsat ground ingest pass.bin --out runs/today`
 """

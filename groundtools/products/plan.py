@@ -29,7 +29,7 @@ from groundtools.products.planning import SUN_MIN_DEG, Places, Plan, make_plan, 
 
 HELP = """Plan when to take frames, so that the orbit is determined soonest.
 
-Examples:
+For example:
 
 `vinsat plan runs/demo`
 

@@ -22,7 +22,7 @@ from groundtools.products.writers import ground_track
 
 HELP = """Write a one-page report of an orbit solution: one HTML file, no network.
 
-Examples:
+For example:
 
 `vinsat report runs/demo --camera sim/scenarios/camera.toml`
 

@@ -19,7 +19,7 @@ from groundtools.landmarks.app import default_imagery
 
 HELP = """Train the networks and say how good they are.
 
-Examples:
+For example:
 
 `vinsat train rc --steps 2500`
 

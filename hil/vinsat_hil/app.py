@@ -25,7 +25,7 @@ EXIT_VIOLATED, EXIT_PARTIAL = 4, 5
 
 HELP = """Drive the flight program on a rig, with faults.
 
-Examples:
+For example:
 
 `vinsat hil run --rig process --scenario quick --seed 7`
 

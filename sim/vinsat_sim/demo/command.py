@@ -14,7 +14,7 @@ from vinsat_sim.demo.show import PAGE
 
 HELP = """Simulate a satellite, let the flight program find its orbit, show the error.
 
-Examples:
+For example:
 
 `vinsat demo --seed 1`
 

@@ -19,7 +19,7 @@ from groundtools.imagery.errors import EXIT_PARTIAL
 
 HELP = """Fly a scenario many times, at any level: campaigns, single trials, reports.
 
-Examples:
+For example:
 
 `vinsat sim campaign thesis --trials 200`
 
