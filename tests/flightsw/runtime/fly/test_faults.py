@@ -29,7 +29,7 @@ def housekeeping(ground: Ground, condition, *, seconds=20.0):
     raise AssertionError(f"never so: {packet and packet.values}")
 
 
-def event(ground: Ground, name: str, *, seconds=20.0):
+def event(ground: Ground, name: str, *, seconds=90.0):
     """Return the next event of a name."""
     number = dic.event(name).id
     end = time.monotonic() + seconds
