@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, NoReturn
 
 from flightsw.errors import EXIT_INPUT, EXIT_NOT_DETERMINED, EXIT_OK, EXIT_USAGE, VinsatError
+from flightsw.runtime.heap import give_large_blocks_back
 
 if TYPE_CHECKING:
     from flightsw.runtime.od import Outcome
@@ -81,6 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as stop:  # argparse ends by itself: 0 for --help, 2 for a mistake
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    give_large_blocks_back()
     try:
         code: int = arguments.handler(arguments)
     except VinsatError as error:
