@@ -47,3 +47,26 @@ def shared_data() -> Path:
     if folder is None:
         pytest.skip("needs the shared data: set VINSAT_DATA to their folder")
     return folder
+
+
+@pytest.fixture
+def children() -> Callable[[int], list[int]]:
+    """Return a function of a process id that returns the processes below it."""
+    return _children
+
+
+def _children(pid: int) -> list[int]:
+    """Return the processes below one, itself left out."""
+    below, parents = [], {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    waiting = [pid]
+    while waiting:
+        found = [child for child, parent in parents.items() if parent in waiting]
+        below += found
+        waiting = found
+    return below

@@ -122,6 +122,20 @@ def rotation_from_vector(theta: Array) -> Array:
     return np.asarray(np.eye(3) + one * cross + two * (cross @ cross))
 
 
+def vector_from_rotation(rotation: Array) -> Array:
+    """Return the vectors (N, 3), rad, of rotations (N, 3, 3) below a right angle."""
+    sine = 0.5 * np.stack(
+        [
+            rotation[:, 2, 1] - rotation[:, 1, 2],
+            rotation[:, 0, 2] - rotation[:, 2, 0],
+            rotation[:, 1, 0] - rotation[:, 0, 1],
+        ],
+        axis=1,
+    )
+    angle = np.arcsin(np.minimum(np.linalg.norm(sine, axis=1), 1.0))
+    return np.asarray(sine / np.sinc(angle / np.pi)[:, None])
+
+
 def _cross_matrix(vector: Array) -> Array:
     """Return the matrices (M, 3, 3) of the product vector x, of vectors (M, 3)."""
     cross = np.zeros((len(vector), 3, 3))

@@ -258,7 +258,7 @@ def _sandwich(sightings: Sightings, fit: Fit, pass_bias_fraction: float) -> Sand
         prior_information=solver.information,
         pass_variance=(pass_bias_fraction * solver.sigma) ** 2,
         unmodelled=_unmodelled(sightings, fit),
-        chain_freedom=solver.chain_freedom,
+        chain_freedom=solver.chain_freedom(),
     )
 
 

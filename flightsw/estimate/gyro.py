@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.time import Epoch
 from flightsw.camera.nadir import body_from_ecef_nadir
+from flightsw.camera.pose_fit import vector_from_rotation
 from flightsw.estimate.chain import Turns
 from flightsw.estimate.observations import GyroTable
 from flightsw.estimate.residuals import rotation_and_left_jacobian
@@ -60,26 +61,12 @@ def measured_turns(sightings: Sightings, state: Array, offset: Array) -> Turns |
     step = np.diff(sightings.t_s)
     known = both & (run[1:] == run[:-1]) & (run[1:] >= 0) & (step <= MOST_STEP_S)
     angle = np.diff(sightings.gyro_angle, axis=0)
-    followed = _small_vector(nadir[1:] @ np.swapaxes(nadir[:-1], 1, 2))
+    followed = vector_from_rotation(nadir[1:] @ np.swapaxes(nadir[:-1], 1, 2))
     if known.any():  # most of the bias is plain to see: a body that stays with the nadir turns with it
         bias = np.sum((angle + followed)[known], axis=0) / np.sum(step[known])
         angle = angle - step[:, None] * bias
     carry, _ = rotation_and_left_jacobian(-angle)
-    turned = _small_vector(carry @ nadir[:-1] @ np.swapaxes(nadir[1:], 1, 2))
+    turned = vector_from_rotation(carry @ nadir[:-1] @ np.swapaxes(nadir[1:], 1, 2))
     turned -= offset - np.einsum("fij,j->fi", carry, offset)
     known &= np.linalg.norm(angle, axis=1) <= MOST_TURN
     return Turns(np.where(known[:, None], turned, np.nan), carry)
-
-
-def _small_vector(rotation: Array) -> Array:
-    """Return the vectors (N, 3), rad, of rotations (N, 3, 3) below a right angle."""
-    sine = 0.5 * np.stack(
-        [
-            rotation[:, 2, 1] - rotation[:, 1, 2],
-            rotation[:, 0, 2] - rotation[:, 2, 0],
-            rotation[:, 1, 0] - rotation[:, 0, 1],
-        ],
-        axis=1,
-    )
-    angle = np.arcsin(np.minimum(np.linalg.norm(sine, axis=1), 1.0))
-    return np.asarray(sine / np.sinc(angle / np.pi)[:, None])

@@ -20,7 +20,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from flightsw.estimate.chain import ChainPrior
+from flightsw.estimate.chain import Arrow, ChainPrior
 from flightsw.estimate.normal_equations import HIDDEN, Evaluate, Point, Problem, solved_step
 from flightsw.estimate.robust import (
     ANNEALING_ITERATIONS,
@@ -91,7 +91,12 @@ class SolverResult:
     shape: float
     scale: float
     sigma: float
-    chain_freedom: float = 0.0
+    arrow: Arrow
+    chain: ChainPrior | None
+
+    def chain_freedom(self) -> float:
+        """Return how many of the chain's unknowns the residuals fix; 0 without a chain."""
+        return 0.0 if self.chain is None else self.arrow.freedom(self.chain)
 
     def only(self, rows: NDArray[np.bool_]) -> "SolverResult":
         """Return the same with the residuals of a mask (N,) alone."""
@@ -207,13 +212,11 @@ def _result(
     weights = np.where(here.norms < HIDDEN, kernel.weights(here.norms), 0.0)
     arrow = problem.normal_equations(here, weights, kernel.sigma)
     hessian, information, jacobian = arrow.shared, problem.information, here.seen.jacobian
-    freedom = 0.0
     if problem.chain is not None and here.seen.by_chain is not None:
         hessian, _, by_shared, _ = arrow.schur()
         jacobian = jacobian - here.seen.by_chain @ by_shared[problem.frame, :3]
         own = problem.chain.product(by_shared)
         information = information + np.einsum("fik,fil->kl", by_shared, own)
-        freedom = arrow.freedom(problem.chain)
     return SolverResult(
         z=here.z,
         delta=here.delta,
@@ -229,5 +232,6 @@ def _result(
         shape=kernel.shape,
         scale=kernel.scale,
         sigma=kernel.sigma,
-        chain_freedom=freedom,
+        arrow=arrow,
+        chain=problem.chain,
     )

@@ -88,19 +88,19 @@ def fixture_picture(t_s: float) -> tuple[Image, bool]:
 @cache
 def _rendered(is_known: bool) -> Image:
     pose = TRUE_POSE if is_known else OTHER_POSE
-    field = _field(KNOWN if is_known else UNKNOWN)
+    field = texture(KNOWN if is_known else UNKNOWN)
     u, v = (np.arange(0.0, n + EVERY_PX, EVERY_PX) for n in (MODEL_CAMERA.width_px, MODEL_CAMERA.height_px))
     nodes = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
     rays = ray_from_pixel(MODEL_CAMERA, nodes) @ pose.cam_from_ecef
     lat, lon, _ = lla_from_ecef(ellipsoid_intersection(pose.r_ecef, rays))
-    across, down = _weights(MODEL_CAMERA.width_px), _weights(MODEL_CAMERA.height_px)
+    across, down = between_nodes(MODEL_CAMERA.width_px), between_nodes(MODEL_CAMERA.height_px)
     lat, lon = (down @ np.rad2deg(x).reshape(len(v), len(u)) @ across.T for x in (lat, lon))
-    grey = _grey_at(field, lat, lon)[..., None] * np.array([1.0, 0.9, 0.7])
+    grey = grey_at(field, lat, lon)[..., None] * np.array([1.0, 0.9, 0.7])
     noise = 2.0 * np.random.default_rng(0).standard_normal(grey.shape)
     return np.asarray(np.clip(grey + noise + 0.5, 0.0, 255.0).astype(np.uint8))
 
 
-def _weights(size: int) -> Array:
+def between_nodes(size: int) -> Array:
     """Return (size, nodes): linear weights of the nodes at the pixels' centres."""
     at = (np.arange(size) + 0.5) / EVERY_PX
     nodes = np.arange(len(np.arange(0.0, size + EVERY_PX, EVERY_PX)))
@@ -108,25 +108,26 @@ def _weights(size: int) -> Array:
 
 
 @cache
-def _field(seed: int) -> NDArray[np.float32]:
-    """Return a periodic fractal picture (FIELD_PX, FIELD_PX), 0..255."""
+def texture(seed: int, size: int = FIELD_PX) -> NDArray[np.float32]:
+    """Return a periodic fractal picture (size, size), 0..255."""
     rng = np.random.default_rng(seed)
-    frequency = np.hypot(*np.meshgrid(np.fft.rfftfreq(FIELD_PX), np.fft.fftfreq(FIELD_PX)))
+    frequency = np.hypot(*np.meshgrid(np.fft.rfftfreq(size), np.fft.fftfreq(size)))
     frequency[0, 0] = 1.0
-    spectrum = np.fft.rfft2(rng.standard_normal((FIELD_PX, FIELD_PX))) * frequency**-1.3
+    spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * frequency**-1.3
     spectrum *= np.exp(-((frequency * 3.0) ** 2))
     spectrum[0, 0] = 0.0
     field = np.fft.irfft2(spectrum)
     return np.clip(110.0 + 35.0 * field / field.std(), 0.0, 255.0).astype(np.float32)
 
 
-def _grey_at(field: NDArray[np.float32], lat_deg: Array, lon_deg: Array) -> NDArray[np.float32]:
+def grey_at(field: NDArray[np.float32], lat_deg: Array, lon_deg: Array) -> NDArray[np.float32]:
     """Return the planet's grey at places, by bilinear look-up."""
+    size = len(field)
     x = lon_deg * 111.2 * np.cos(np.deg2rad(44.0)) / FIELD_KM
     y = lat_deg * 111.2 / FIELD_KM
     column, row = np.floor(x).astype(int), np.floor(y).astype(int)
     a, b = x - column, y - row
-    at = [[field[(row + i) % FIELD_PX, (column + j) % FIELD_PX] for j in (0, 1)] for i in (0, 1)]
+    at = [[field[(row + i) % size, (column + j) % size] for j in (0, 1)] for i in (0, 1)]
     top, bottom = at[0][0] * (1 - a) + at[0][1] * a, at[1][0] * (1 - a) + at[1][1] * a
     return np.asarray((top * (1 - b) + bottom * b).astype(np.float32))
 
@@ -134,7 +135,7 @@ def _grey_at(field: NDArray[np.float32], lat_deg: Array, lon_deg: Array) -> NDAr
 def _map() -> ReferenceMap:
     grid = grid_of_region(BOUNDS_DEG)
     lat, lon = np.meshgrid(grid.lat_deg, grid.lon_deg, indexing="ij")
-    features = quantise(merge_sources([_grey_at(_field(KNOWN), lat, lon)]))
+    features = quantise(merge_sources([grey_at(texture(KNOWN), lat, lon)]))
     return ReferenceMap(REGION, grid, features, np.full(lat.shape, LAND_FULL, np.uint8))
 
 

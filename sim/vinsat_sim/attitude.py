@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
+from flightsw.camera.pose_fit import rotation_from_vector
 
 Array = NDArray[np.float64]
 
@@ -40,29 +41,3 @@ def pointed_attitude(
     nadir = body_from_ecef_nadir(r_ecef, v_inertial_ecef)
     error = rotation_from_vector(jitter) @ rotation_from_vector(offset[None])
     return np.asarray(camera.cam_from_body @ error @ nadir)
-
-
-def rotation_from_vector(vector: Array) -> Array:
-    """Return exp([v x]) (N, 3, 3) of rotation vectors (N, 3), rad (Rodrigues)."""
-    angle = np.linalg.norm(vector, axis=1)[:, None, None]
-    x, y, z = vector.T
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], axis=1).reshape(-1, 3, 3)
-    first = np.sinc(angle / np.pi)
-    second = 0.5 * np.sinc(angle / (2.0 * np.pi)) ** 2
-    return np.asarray(np.eye(3) + first * cross + second * (cross @ cross))
-
-
-def vector_from_rotation(rotation: Array) -> Array:
-    """Return the rotation vectors (N, 3), rad, of rotations (N, 3, 3) by less than pi / 2."""
-    twice = np.stack(
-        [
-            rotation[:, 2, 1] - rotation[:, 1, 2],
-            rotation[:, 0, 2] - rotation[:, 2, 0],
-            rotation[:, 1, 0] - rotation[:, 0, 1],
-        ],
-        axis=1,
-    )
-    sine = 0.5 * np.linalg.norm(twice, axis=1)[:, None]
-    safe = np.where(sine > 1e-12, sine, 1.0)
-    return np.asarray(0.5 * twice * np.where(sine > 1e-12, np.arcsin(np.minimum(sine, 1.0)) / safe, 1.0))

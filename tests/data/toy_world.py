@@ -3,7 +3,8 @@
 Made anew for each test run, nothing is stored. The networks are constants: the detector
 claims the landmarks where `TRUE_POSE` sees them, whatever it is shown, and the classifier
 always names the region. So a frame from the true pose is a fix, and any other frame
-tests whether the dense check is awake. Loaded with runpy by the tests of vision.
+tests whether the dense check is awake. The planet is that of `vinsat_hil.fixture`, four times
+as large. Loaded with runpy by the tests of vision.
 """
 
 from pathlib import Path
@@ -21,11 +22,12 @@ from flightsw.vision.features import merge_sources
 from flightsw.vision.landmarks import HEAT_SHAPE
 from flightsw.vision.maps import LAND_FULL, ReferenceMap, grid_of_region, quantise, write_map
 from flightsw.vision.preprocess import LD_SHAPE, MODEL_CAMERA, RC_SHAPE
+from vinsat_hil import fixture
+from vinsat_hil.fixture import between_nodes, grey_at
 
 REGION = "33T"
 BOUNDS_DEG = (12.0, 40.0, 18.0, 48.0)
 LANDMARKS = 40
-FIELD_KM = 1.5  # of the texture's pixels
 FIELD_PX = 1024
 
 
@@ -45,25 +47,7 @@ TRUE_POSE = pose_above(44.2, 15.4, 520e3, yaw=0.7, tilt=(0.03, -0.02))
 
 def texture(seed: int) -> np.ndarray:
     """Return a periodic fractal picture (FIELD_PX, FIELD_PX), 0..255."""
-    rng = np.random.default_rng(seed)
-    frequency = np.hypot(*np.meshgrid(np.fft.rfftfreq(FIELD_PX), np.fft.fftfreq(FIELD_PX)))
-    frequency[0, 0] = 1.0
-    spectrum = np.fft.rfft2(rng.standard_normal((FIELD_PX, FIELD_PX))) * frequency**-1.3
-    spectrum *= np.exp(-((frequency * 3.0) ** 2))
-    spectrum[0, 0] = 0.0
-    field = np.fft.irfft2(spectrum)
-    return np.clip(110.0 + 35.0 * field / field.std(), 0.0, 255.0).astype(np.float32)
-
-
-def grey_at(field: np.ndarray, lat_deg: np.ndarray, lon_deg: np.ndarray) -> np.ndarray:
-    """Return the planet's grey at places, by bilinear look-up."""
-    x = lon_deg * 111.2 * np.cos(np.deg2rad(44.0)) / FIELD_KM
-    y = lat_deg * 111.2 / FIELD_KM
-    column, row = np.floor(x).astype(int), np.floor(y).astype(int)
-    a, b = x - column, y - row
-    at = [[field[(row + i) % FIELD_PX, (column + j) % FIELD_PX] for j in (0, 1)] for i in (0, 1)]
-    top, bottom = at[0][0] * (1 - a) + at[0][1] * a, at[1][0] * (1 - a) + at[1][1] * a
-    return (top * (1 - b) + bottom * b).astype(np.float32)
+    return fixture.texture(seed, FIELD_PX)
 
 
 def render(field: np.ndarray, pose: Pose, *, camera=MODEL_CAMERA, noise=2.0, seed=0) -> np.ndarray:
@@ -72,18 +56,12 @@ def render(field: np.ndarray, pose: Pose, *, camera=MODEL_CAMERA, noise=2.0, see
     nodes = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
     rays = ray_from_pixel(camera, nodes) @ pose.cam_from_ecef
     lat, lon, _ = lla_from_ecef(ellipsoid_intersection(pose.r_ecef, rays))
-    across, down = _weights(camera.width_px), _weights(camera.height_px)
+    across, down = between_nodes(camera.width_px), between_nodes(camera.height_px)
     lat, lon = (down @ np.rad2deg(x).reshape(len(v), len(u)) @ across.T for x in (lat, lon))
     grey = grey_at(field, lat, lon)
     rng = np.random.default_rng(seed)
     rgb = grey[..., None] * [1.0, 0.9, 0.7] + noise * rng.standard_normal((*grey.shape, 3))
     return np.clip(rgb + 0.5, 0.0, 255.0).astype(np.uint8)
-
-
-def _weights(size: int) -> np.ndarray:
-    """Return (size, nodes): linear weights of nodes every 8 px at the pixels' centres."""
-    at = (np.arange(size) + 0.5) / 8.0
-    return np.maximum(1.0 - np.abs(at[:, None] - np.arange(len(np.arange(0.0, size + 8.0, 8.0)))), 0.0)
 
 
 def reference_map(field: np.ndarray, *, region: str = REGION) -> ReferenceMap:

@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
-from vinsat_sim.attitude import draw_offset, pointed_attitude, rotation_from_vector
+from flightsw.camera.pose_fit import rotation_from_vector
+from vinsat_sim.attitude import draw_offset, pointed_attitude
 
 CAMERA = Camera(1152, 648, 887.0, 887.0, 576.0, 324.0)
 

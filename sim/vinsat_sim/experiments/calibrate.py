@@ -14,13 +14,13 @@ import numpy as np
 
 from flightsw.astro.geodesy import ecef_from_lla
 from flightsw.camera.model import Camera
+from flightsw.camera.pose_fit import rotation_from_vector
 from flightsw.camera.quaternion import quaternion_from_rotation
 from flightsw.estimate.observations import AttitudeTable, Observations
 from groundtools.calibration.inputs import FORCES, ArcFile, landmarks_of, started
 from groundtools.calibration.joint import Beliefs, calibrate
 from groundtools.registry import Check, at_least, at_most, noted
 from groundtools.statistics import wilson_interval
-from vinsat_sim.attitude import rotation_from_vector
 from vinsat_sim.measurement.conditions import CAMERA, Conditions, Landmarks, draw_landmarks
 from vinsat_sim.measurement.detector import white
 from vinsat_sim.measurement.satellite import PointingErrors, Satellite, fly

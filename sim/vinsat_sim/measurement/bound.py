@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.propagate import propagate
 from flightsw.camera.nadir import body_from_ecef_nadir
+from flightsw.camera.pose_fit import vector_from_rotation
 from flightsw.estimate.batch import EstimatorOptions
 from flightsw.estimate.normal_equations import Linearised, Problem
 from flightsw.estimate.orbit_fit import (
@@ -38,7 +39,6 @@ from flightsw.estimate.orbit_fit import (
     residual_and_jacobian,
 )
 from flightsw.estimate.sightings import Sightings, numbered, prepare_sightings
-from vinsat_sim.attitude import vector_from_rotation
 from vinsat_sim.measurement.conditions import CAMERA
 from vinsat_sim.measurement.detector import DetectorErrors
 from vinsat_sim.measurement.satellite import Satellite

@@ -9,13 +9,13 @@ from flightsw.astro.elements import state_from_elements
 from flightsw.astro.geodesy import WGS84_A, ecef_from_lla, geodetic_up, lla_from_ecef
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
+from flightsw.camera.pose_fit import rotation_from_vector, vector_from_rotation
 from flightsw.camera.project import observe, over_horizon
 from flightsw.camera.quaternion import quaternion_from_rotation
 from flightsw.estimate.chain import GyroNoise
 from flightsw.estimate.observations import AttitudeTable, GyroTable, Observations
 from flightsw.estimate.sightings import PASS_GAP, numbered, split_by_gap
 from groundtools.landmarks.regions import REGIONS
-from vinsat_sim.attitude import rotation_from_vector, vector_from_rotation
 from vinsat_sim.measurement.conditions import (
     ATTITUDE_STREAM,
     CAMERA,

@@ -9,7 +9,7 @@ from flightsw.astro.geodesy import geodetic_up, lla_from_ecef
 from flightsw.astro.rotation import OMEGA_EARTH
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
-from vinsat_sim.attitude import rotation_from_vector
+from flightsw.camera.pose_fit import rotation_from_vector
 from vinsat_sim.measurement.satellite import PointingErrors
 from vinsat_sim.orbits import draw_orbit
 from vinsat_sim.scenario import Scenario

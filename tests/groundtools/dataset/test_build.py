@@ -51,24 +51,9 @@ def test_the_embedded_recipe_gives_the_same_bytes_on_one_and_four_workers(tmp_pa
     assert files_of(tmp_path / "4") == one
 
 
-def children(pid: int) -> list[int]:
-    """Return the processes below one, itself left out."""
-    below, parents = [], {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    waiting = [pid]
-    while waiting:
-        found = [child for child, parent in parents.items() if parent in waiting]
-        below += found
-        waiting = found
-    return below
-
-
-def kill_and_resume(path: Path, out: Path, rng: np.random.Generator, kills: int, *, workers: int) -> int:
+def kill_and_resume(
+    path: Path, out: Path, rng: np.random.Generator, kills: int, children, *, workers: int
+) -> int:
     """Kill builds at random instants until `kills` are done, then finish; return how many met work.
 
     Every other time a worker is killed instead of the parent (where there are workers).
@@ -118,19 +103,21 @@ def snapshot(out: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.verifies("DAT-005")
-def test_builds_killed_at_random_instants_end_where_an_undisturbed_one_does(recipe, tmp_path, files_of, rng):
+def test_builds_killed_at_random_instants_end_where_an_undisturbed_one_does(
+    recipe, tmp_path, files_of, rng, children
+):
     path = recipe(train=12)
     assert run_build(path, tmp_path / "calm") == 0
-    kill_and_resume(path, tmp_path / "killed", rng, 2, workers=1)
+    kill_and_resume(path, tmp_path / "killed", rng, 2, children, workers=1)
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "calm")
 
 
 @pytest.mark.verifies("DAT-005")
 @pytest.mark.slow
-def test_twenty_kills_of_parents_and_workers_lose_nothing(recipe, tmp_path, files_of, rng):
+def test_twenty_kills_of_parents_and_workers_lose_nothing(recipe, tmp_path, files_of, rng, children):
     path = recipe(train=300)
     assert run_build(path, tmp_path / "calm") == 0
-    met = kill_and_resume(path, tmp_path / "killed", rng, 20, workers=2)
+    met = kill_and_resume(path, tmp_path / "killed", rng, 20, children, workers=2)
     assert met >= 10, f"only {met} of 20 kills met a running build"
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "calm")
 

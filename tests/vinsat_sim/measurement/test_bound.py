@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from flightsw.astro.propagate import propagate
+from flightsw.camera.pose_fit import rotation_from_vector, vector_from_rotation
 from flightsw.estimate.sightings import prepare_sightings
-from vinsat_sim.attitude import rotation_from_vector, vector_from_rotation
 from vinsat_sim.measurement.ablations import Softness, frames_alone, least_squares, soft_dynamics
 from vinsat_sim.measurement.bound import bound_km, effective_sigma, known_of, true_unknowns
 from vinsat_sim.measurement.conditions import CAMERA, Conditions, draw_landmarks

@@ -200,25 +200,8 @@ def resident_mb() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
-def children(pid: int) -> list[int]:
-    """Return the processes below one, itself left out."""
-    below, parents = [], {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-    waiting = [pid]
-    while waiting:
-        found = [child for child, parent in parents.items() if parent in waiting]
-        below += found
-        waiting = found
-    return below
-
-
 def killed_and_finished(
-    folder: Path, scenario: Path, rng: np.random.Generator, *, kills: int, workers: int
+    folder: Path, scenario: Path, rng: np.random.Generator, children, *, kills: int, workers: int
 ) -> int:
     """Kill a campaign `kills` times, a worker before every other one, and return how many trials there were.
 
@@ -253,16 +236,18 @@ def same_as_alone(folder: Path, text: str, alone_in: Path, trials: int) -> bool:
 
 
 @pytest.mark.verifies("SIM-201")
-def test_two_kills_lose_and_repeat_nothing(short_text, short_file, tmp_path, rng):
-    there = killed_and_finished(tmp_path / "c", short_file, rng, kills=2, workers=1)
+def test_two_kills_lose_and_repeat_nothing(short_text, short_file, tmp_path, rng, children):
+    there = killed_and_finished(tmp_path / "c", short_file, rng, children, kills=2, workers=1)
     assert there >= 4
     assert same_as_alone(tmp_path / "c", short_text, tmp_path / "alone", 6)
 
 
 @pytest.mark.verifies("SIM-201")
 @pytest.mark.slow
-def test_twenty_kills_of_workers_and_parent_lose_and_repeat_nothing(short_text, short_file, tmp_path, rng):
-    there = killed_and_finished(tmp_path / "c", short_file, rng, kills=20, workers=2)
+def test_twenty_kills_of_workers_and_parent_lose_and_repeat_nothing(
+    short_text, short_file, tmp_path, rng, children
+):
+    there = killed_and_finished(tmp_path / "c", short_file, rng, children, kills=20, workers=2)
     assert there >= 40
     assert same_as_alone(tmp_path / "c", short_text, tmp_path / "alone", there)
 
