@@ -9,6 +9,7 @@ insufficient data, 4 not determined, 5 partial campaign, 6 remote or quota.
 
 import ast
 import importlib.util
+import os
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = "vinsat.commands"
 QUOTES = '"' * 3
 EXIT_INTERRUPTED = 130  # the shell's code for Ctrl-C
+EXIT_UNREAD = 141  # and for a reader who has gone, as in `vinsat doctor | head -2`
 
 INTRODUCTION = (
     "A nanosatellite finds its own orbit from what its camera sees. "
@@ -44,6 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
             print_error=False,
             result_action="return_value",
         )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
     except cyclopts.CycloptsError as error:
         return _complain(f"{' '.join(str(error).split())} See vinsat --help", EXIT_USAGE)
     except VinsatError as error:

@@ -122,6 +122,15 @@ def test_doctor_names_missing_models_and_how_to_mend_it(tmp_path, capsys):
     assert models["fix"]
 
 
+def test_a_reader_who_leaves_early_sees_no_traceback():
+    with subprocess.Popen([VINSAT, "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        complaint = process.stderr.read()
+    assert (process.returncode, complaint) == (cli.EXIT_UNREAD, b"")
+
+
 def test_every_extra_of_the_project_is_looked_at():
     for extra in doctor.EXTRAS:
         assert doctor.requirements_of(extra), extra
