@@ -3,7 +3,7 @@
 Standard library alone: this file travels in the bundle, beside archive.py, and runs on the
 target: `python3 install.py install BUNDLE [--root /] [--key trusted.pem]`.
 
-    /opt/vinsat/releases/ID/   one release each: lib/ (wheels unpacked), models/, bin/, units/
+    /opt/vinsat/releases/ID/   one release each: app/, lib/ (wheels unpacked), models/, bin/, units/
     /opt/vinsat/current        link to the release in use: switching is one rename
     /opt/vinsat/previous       link to the one before
     /opt/vinsat/trusted.pem    the key that releases must be signed with, from the first install
@@ -66,6 +66,8 @@ def install(bundle: Path, root: Path, *, trusted: Path | None, allow_downgrade: 
             step(f"unpack {member.name}")
             _unpack(part, member.name, member.mode, content_of(bundle, member, offset))
         (part / "version").write_text(info.version + "\n", encoding="ascii")
+        step("byte code")
+        compile_tree(part, info.python)
         sync_tree(part)
         step("rename release")
         os.replace(part, target)
@@ -177,6 +179,25 @@ def _unpack(part: Path, name: str, mode: int, content: Iterator[bytes]) -> None:
         with zipfile.ZipFile(path) as wheel:
             wheel.extractall(part / "lib")
         path.unlink()
+
+
+def compile_tree(part: Path, tag: str) -> None:
+    """Compile a release's modules once, for at run time nothing may be written there.
+
+    tag : of the Python that will run it, e.g. cp311. Where it is not at hand (an image made
+    elsewhere) there is no byte code, and every start compiles for itself. Byte code holds
+    the final path, and no time: the same release gives the same bytes.
+    """
+    name = f"python{tag[2:3]}.{tag[3:]}"
+    own = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    python = sys.executable if tag == own else shutil.which(name)
+    folders = [str(part / name) for name in ("app", "lib") if (part / name).is_dir()]
+    if python is None or not folders:
+        return
+    command = [python, "-P", "-s", "-m", "compileall", "-qq", "-x", "/tests/", "--invalidation-mode"]
+    command += ["unchecked-hash", "-s", str(part), "-p", f"/{BASE}/current", *folders]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    subprocess.run(command, env=clean | {"PYTHONHASHSEED": "0"}, capture_output=True, check=False)
 
 
 def _refuse_downgrade(base: Path, info: Info, *, allow_downgrade: bool) -> None:

@@ -1,9 +1,11 @@
 """Installing: atomic whatever happens, idempotent, never backwards unless told to."""
 
 import getpass
+import marshal
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -66,6 +68,24 @@ def test_an_install_can_be_repeated_and_rolled_back(bundle, newer, tmp_path):
     assert install.roll_back(tmp_path) == first
     assert is_whole(tmp_path) == first
     assert (tmp_path / "var/lib/vinsat/models/manifest.toml").exists()
+
+
+@pytest.mark.verifies("PAY-053")
+def test_a_release_holds_the_byte_code_of_all_that_flies(bundle, tmp_path):
+    install.install(bundle, tmp_path, trusted=None)
+    release = (tmp_path / "opt/vinsat/current").resolve()
+    tag = f"cpython-{sys.version_info.major}{sys.version_info.minor}"
+    for source in (release / "app/flightsw/cli.py", release / "lib/thing/__init__.py"):
+        code = marshal.loads((source.parent / f"__pycache__/{source.stem}.{tag}.pyc").read_bytes()[16:])
+        assert code.co_filename == f"/opt/vinsat/current/{source.relative_to(release)}"
+
+
+@pytest.mark.verifies("PAY-053")
+def test_a_release_for_a_python_that_is_not_here_is_installed_without_byte_code(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/some.py").write_text("VALUE = 1\n", encoding="ascii")
+    install.compile_tree(tmp_path, "cp399")
+    assert [path.name for path in (tmp_path / "app").iterdir()] == ["some.py"]
 
 
 @pytest.mark.verifies("PAY-043")
