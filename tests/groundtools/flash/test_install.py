@@ -16,6 +16,7 @@ from flightsw.vision.models import verify_models
 from groundtools.flash import bundle as bundle_module
 from groundtools.flash import device, image, install, remote
 from groundtools.flash.archive import BundleError
+from groundtools.link.client import new_keys, write_keys
 
 
 class PowerCut(BaseException):
@@ -240,6 +241,16 @@ def test_an_image_made_twice_is_the_same_file(bundle, tmp_path):
     rootfs = tmp_path / "rootfs"
     (rootfs / "etc").mkdir(parents=True)
     (rootfs / "etc/hostname").write_text("pi\n", encoding="ascii")
-    made = [image.make_image(rootfs, bundle, tmp_path / name, trusted=None) for name in ("a", "b")]
-    assert made[0][0].read_bytes() == made[1][0].read_bytes()
+    keys = tmp_path / "keys"
+    write_keys(keys, new_keys())
+    made = [
+        image.make_image(rootfs, bundle, tmp_path / name, trusted=None, keys=keys)[0] for name in ("a", "b")
+    ]
+    assert made[0].read_bytes() == made[1].read_bytes()
     assert "squashfs ro" in image.FSTAB
+    listed = subprocess.run(
+        ["unsquashfs", "-lln", made[0]], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"-rw------- {image.ID}/{image.ID}" in next(x for x in listed.splitlines() if x.endswith("/keys"))
+    users = subprocess.run(["unsquashfs", "-cat", made[0], "etc/passwd"], capture_output=True, check=True)
+    assert users.stdout.startswith(b"vinsat:x:990:990:")
