@@ -55,6 +55,8 @@ def verify(
     file: Path, *, key: Annotated[Path | None, Parameter(help="Public key that must have signed it.")] = None
 ) -> int:
     """Check every byte of a bundle; 3 names the first member that is not right."""
+    if key is not None:
+        signing.read_key(key)
     try:
         info, members, found = read_bundle(file, trusted=key)
     except BundleError as error:

@@ -11,9 +11,11 @@ import tempfile
 from pathlib import Path
 
 from flightsw.errors import InputError
+from flightsw.files import prepare_folder, read_bytes
 from groundtools.flash.archive import BundleError
 from groundtools.flash.bundle import TIME
 from groundtools.flash.install import ENABLED, STATE, UNITS, install, write_whole
+from groundtools.flash.signing import MAX_KEY
 
 SQUASHFS, TABLE = "root.squashfs", "partitions.sfdisk"
 PARTITIONS = """# sfdisk DEVICE < partitions.sfdisk
@@ -28,7 +30,7 @@ DATA_OPTIONS = (
 )
 FSTAB = f"""# boot and root are read-only; what is written lives on the third partition or in memory.
 # That partition is formatted at the first start; without it the payload flies in memory.
-/dev/mmcblk0p1 /boot/firmware vfat ro,nodev,nosuid,noexec,nofail 0 2
+/dev/mmcblk0p1 /boot/firmware vfat ro,nodev,nosuid,noexec,nofail,x-systemd.device-timeout=20 0 2
 /dev/mmcblk0p2 / squashfs ro 0 0
 /dev/mmcblk0p3 /data ext4 {DATA_OPTIONS} 0 2
 tmpfs /var/lib/vinsat tmpfs nodev,nosuid,noexec,mode=0750,size=64M 0 0
@@ -65,16 +67,19 @@ def make_image(
         raise InputError("is no root file system", file=rootfs, fix="make one: debootstrap --arch arm64 ...")
     if shutil.which("mksquashfs") is None:
         raise InputError("is not installed", file="mksquashfs", fix="sudo apt install squashfs-tools")
-    out.mkdir(parents=True, exist_ok=True)
+    prepare_folder(out)
+    content = b"" if keys is None else read_bytes(keys, max_bytes=MAX_KEY)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         stage = Path(scratch) / "root"
-        subprocess.run(["cp", "-a", str(rootfs), str(stage)], check=True)
+        _copy(rootfs, stage)
         try:
             install(bundle, stage, trusted=trusted)
         except BundleError as error:
             raise InputError(str(error), file=bundle) from None
+        except OSError as error:
+            raise InputError(f"cannot be installed ({error})", file=bundle) from None
         if keys is not None:
-            write_whole(stage / KEYS, keys.read_bytes(), 0o600)
+            write_whole(stage / KEYS, content, 0o600)
         _finish(stage)
         squashfs = out / SQUASHFS
         part = Path(scratch) / SQUASHFS
@@ -82,6 +87,17 @@ def make_image(
         os.replace(part, squashfs)
     (out / TABLE).write_text(PARTITIONS, encoding="ascii")
     return [squashfs, out / TABLE]
+
+
+def _copy(rootfs: Path, stage: Path) -> None:
+    """Copy a root file system with its owners. Raises InputError."""
+    fix = "run this as the owner of its files: sudo .venv/bin/vinsat flash image ..."
+    if os.geteuid() not in (0, (rootfs / "etc").stat().st_uid):  # its owners would be lost
+        raise InputError("belongs to another user", file=rootfs, fix=fix)
+    done = subprocess.run(["cp", "-a", str(rootfs), str(stage)], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()[:1] or ["cp said nothing"]
+        raise InputError(f"cannot be copied ({words[0][:200]})", file=rootfs, fix=fix)
 
 
 def _finish(stage: Path) -> None:

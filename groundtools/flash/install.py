@@ -25,12 +25,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 try:  # in the bundle the two files lie side by side
-    from archive import KEY, BundleError, Info, content_of, read_bundle
+    from archive import KEY, MANIFEST, BundleError, Info, content_of, read_bundle
 except ImportError:
-    from groundtools.flash.archive import KEY, BundleError, Info, content_of, read_bundle
+    from groundtools.flash.archive import KEY, MANIFEST, BundleError, Info, content_of, read_bundle
 
 BASE, CONFIG, STATE = "opt/vinsat", "etc/vinsat", "var/lib/vinsat"
 KEPT = 3  # releases
+MACHINE = "aarch64"
 UNITS = "etc/systemd/system"
 PLACES = {  # of units/ that are no units
     "system-vinsat.conf": "etc/systemd/system.conf.d/vinsat.conf",
@@ -54,6 +55,8 @@ def install(bundle: Path, root: Path, *, trusted: Path | None, allow_downgrade: 
     pinned = base / "trusted.pem"
     trusted = pinned if pinned.exists() else trusted
     info, members, _ = read_bundle(bundle, trusted=trusted)
+    if root == Path("/"):
+        refuse_foreign(info)
     release = release_id(info, [m.sha256 for m, _ in members])
     _refuse_downgrade(base, info, allow_downgrade=allow_downgrade)
     releases = base / "releases"
@@ -189,8 +192,7 @@ def compile_tree(part: Path, tag: str) -> None:
     the final path, and no time: the same release gives the same bytes.
     """
     name = f"python{tag[2:3]}.{tag[3:]}"
-    own = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    python = sys.executable if tag == own else shutil.which(name)
+    python = sys.executable if tag == own_tag() else shutil.which(name)
     folders = [str(part / name) for name in ("app", "lib") if (part / name).is_dir()]
     if python is None or not folders:
         return
@@ -198,6 +200,23 @@ def compile_tree(part: Path, tag: str) -> None:
     command += ["unchecked-hash", "-s", str(part), "-p", f"/{BASE}/current", *folders]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     subprocess.run(command, env=clean | {"PYTHONHASHSEED": "0"}, capture_output=True, check=False)
+
+
+def refuse_foreign(info: Info) -> None:
+    """Refuse a bundle whose wheels this computer cannot run. Raises BundleError."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if info.python != own_tag():
+        fix = f"make it for this one: vinsat flash bundle --python {version}"
+        raise BundleError(MANIFEST, f"is for {info.python}, and Python here is {version}; {fix}")
+    if os.uname().machine != MACHINE:
+        raise BundleError(
+            MANIFEST, f"is for {MACHINE}, and this is {os.uname().machine}: use a 64-bit system"
+        )
+
+
+def own_tag() -> str:
+    """Return what wheels call this Python."""
+    return f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 
 def _refuse_downgrade(base: Path, info: Info, *, allow_downgrade: bool) -> None:

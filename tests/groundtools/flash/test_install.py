@@ -15,7 +15,7 @@ from flightsw.errors import UsageError
 from flightsw.vision.models import verify_models
 from groundtools.flash import bundle as bundle_module
 from groundtools.flash import device, image, install, remote
-from groundtools.flash.archive import BundleError
+from groundtools.flash.archive import BundleError, read_bundle
 from groundtools.link.client import new_keys, write_keys
 
 
@@ -87,6 +87,18 @@ def test_a_release_for_a_python_that_is_not_here_is_installed_without_byte_code(
     (tmp_path / "app/some.py").write_text("VALUE = 1\n", encoding="ascii")
     install.compile_tree(tmp_path, "cp399")
     assert [path.name for path in (tmp_path / "app").iterdir()] == ["some.py"]
+
+
+@pytest.mark.verifies("PAY-043")
+def test_a_bundle_that_this_computer_cannot_run_is_refused(bundle, monkeypatch):
+    info, _, _ = read_bundle(bundle, trusted=None)
+    monkeypatch.setattr(install, "own_tag", lambda: info.python)
+    monkeypatch.setattr(install, "MACHINE", "another")
+    with pytest.raises(BundleError, match="is for another"):
+        install.refuse_foreign(info)
+    monkeypatch.setattr(install, "own_tag", lambda: "cp399")
+    with pytest.raises(BundleError, match="flash bundle --python"):
+        install.refuse_foreign(info)
 
 
 @pytest.mark.verifies("PAY-043")
