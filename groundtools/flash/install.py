@@ -208,10 +208,9 @@ def refuse_foreign(info: Info) -> None:
     if info.python != own_tag():
         fix = f"make it for this one: vinsat flash bundle --python {version}"
         raise BundleError(MANIFEST, f"is for {info.python}, and Python here is {version}; {fix}")
-    if os.uname().machine != MACHINE:
-        raise BundleError(
-            MANIFEST, f"is for {MACHINE}, and this is {os.uname().machine}: use a 64-bit system"
-        )
+    machine = os.uname().machine
+    if machine != MACHINE or sys.maxsize < 2**32:
+        raise BundleError(MANIFEST, f"is for {MACHINE}, and this is {machine}: use a 64-bit system")
 
 
 def own_tag() -> str:
