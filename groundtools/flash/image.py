@@ -52,6 +52,12 @@ DATA = {  # the payload sees the data partition's folder where there is one, els
     ),
 }
 KEYS = "etc/vinsat/keys"
+NEEDED = {  # of the root file system, and the package it comes from
+    "sbin/init": "systemd-sysv",
+    "lib/systemd/systemd-udevd": "udev",  # else the data partition is never found
+    "sbin/mkfs.ext4": "e2fsprogs",
+    "usr/bin/python3": "python3",
+}
 
 
 def make_image(
@@ -65,6 +71,9 @@ def make_image(
     """
     if not (rootfs / "etc").is_dir():
         raise InputError("is no root file system", file=rootfs, fix="make one: debootstrap --arch arm64 ...")
+    for name, package in NEEDED.items():
+        if not os.path.lexists(rootfs / name):
+            raise InputError(f"has no {name}", file=rootfs, fix=f"install the package {package} in it")
     if shutil.which("mksquashfs") is None:
         raise InputError("is not installed", file="mksquashfs", fix="sudo apt install squashfs-tools")
     prepare_folder(out)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flightsw.errors import UsageError
+from flightsw.errors import InputError, UsageError
 from flightsw.vision.models import verify_models
 from groundtools.flash import bundle as bundle_module
 from groundtools.flash import device, image, install, remote
@@ -253,6 +253,11 @@ def test_an_image_made_twice_is_the_same_file(bundle, tmp_path):
     rootfs = tmp_path / "rootfs"
     (rootfs / "etc").mkdir(parents=True)
     (rootfs / "etc/hostname").write_text("pi\n", encoding="ascii")
+    for name, package in image.NEEDED.items():
+        with pytest.raises(InputError, match=f"the package {package}"):
+            image.make_image(rootfs, bundle, tmp_path / "none", trusted=None)
+        (rootfs / name).parent.mkdir(parents=True, exist_ok=True)
+        (rootfs / name).touch()
     keys = tmp_path / "keys"
     write_keys(keys, new_keys())
     made = [
