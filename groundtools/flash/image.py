@@ -46,6 +46,8 @@ ACCOUNT = {
 }
 DATA = {  # the payload sees the data partition's folder where there is one, else memory
     "etc/tmpfiles.d/vinsat.conf": "d /data/vinsat 0750 vinsat vinsat -\n",
+    # `nofail` lets everything else run ahead of the mount, also what makes the folder on it
+    "etc/systemd/system/systemd-tmpfiles-setup.service.d/data.conf": "[Unit]\nAfter=data.mount\n",
     "etc/systemd/system/vinsat.service.d/data.conf": (
         "[Unit]\nAfter=data.mount systemd-tmpfiles-setup.service\n"
         "[Service]\nBindPaths=-/data/vinsat:/var/lib/vinsat\n"
