@@ -31,10 +31,10 @@ class Model:
         h = self.dt / self.substeps
         for _ in range(self.substeps):
             k1 = self.derivative(x, u)
-            k2 = self.derivative(x + 0.5 * h * k1, u)
-            k3 = self.derivative(x + 0.5 * h * k2, u)
-            k4 = self.derivative(x + h * k3, u)
-            x = x + h / 6.0 * (k1 + 2.0 * (k2 + k3) + k4)
+            k2 = self.derivative(x.add(k1, alpha=0.5 * h), u)
+            k3 = self.derivative(x.add(k2, alpha=0.5 * h), u)
+            k4 = self.derivative(x.add(k3, alpha=h), u)
+            x = x.add((k1 + k4).add(k2 + k3, alpha=2.0), alpha=h / 6.0)
         return x
 
     def jacobians(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
