@@ -9,7 +9,10 @@ insufficient data, 4 not determined, 5 partial campaign, 6 remote or quota.
 
 import ast
 import importlib.util
+import os
+import shutil
 import sys
+import textwrap
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,27 +26,41 @@ if TYPE_CHECKING:
 COMMANDS = "vinsat.commands"
 QUOTES = '"' * 3
 EXIT_INTERRUPTED = 130  # the shell's code for Ctrl-C
+EXIT_UNREAD = 141  # and for a reader who has gone, as in `vinsat doctor | head -2`
 
 INTRODUCTION = (
     "A nanosatellite finds its own orbit from what its camera sees. "
     "Start with `vinsat demo`; `vinsat doctor` tells what is missing."
 )
+OPTIONS = {
+    "--help, -h": "This list; after a command, its options.",
+    "--version": "The version.",
+    "--install-completion": "Let the shell complete commands and options.",
+}
+CLOSING = "`vinsat COMMAND --help` explains a command, with examples."
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words in ([], ["-h"], ["--help"]):
+        sys.stdout.write(command_list())
+        return EXIT_OK
     try:
         import cyclopts
     except ModuleNotFoundError:
         return _complain("this command needs more packages; pip install 'vinsat[sim]'")
     try:
-        words = sys.argv[1:] if arguments is None else arguments
         result = build(words[0] if words else "")(
             words,
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
         )
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
     except cyclopts.CycloptsError as error:
         return _complain(f"{' '.join(str(error).split())} See vinsat --help", EXIT_USAGE)
     except VinsatError as error:
@@ -53,6 +70,22 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", EXIT_INTERRUPTED)
     return result if isinstance(result, int) else EXIT_OK
+
+
+def command_list() -> str:
+    """Return what `vinsat --help` says; without the parser, whose import takes twice as long as this."""
+    width = min(shutil.get_terminal_size().columns, 100)
+
+    def rows(lines: dict[str, str]) -> list[str]:
+        column = max(map(len, lines)) + 4
+        return [
+            textwrap.fill(text, width, initial_indent=name, subsequent_indent=" " * column)
+            for name, text in ((f"  {name}".ljust(column), text) for name, text in lines.items())
+        ]
+
+    commands = {name: help_line(entry) for name, entry in registry.registered(COMMANDS).items()}
+    head = ["Usage: vinsat COMMAND [OPTIONS]", "", textwrap.fill(INTRODUCTION, width), ""]
+    return "\n".join([*head, *rows(commands), "", *rows(OPTIONS), "", textwrap.fill(CLOSING, width), ""])
 
 
 def build(chosen: str = "") -> "cyclopts.App":

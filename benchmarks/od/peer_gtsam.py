@@ -2,7 +2,7 @@
 
 import gtsam
 import numpy as np
-from problem import STATE_UNIT, main, whitened
+from problem import ENOUGH, STATE_UNIT, main, whitened
 
 if __name__ == "__main__":
 
@@ -24,7 +24,9 @@ if __name__ == "__main__":
         noise = gtsam.noiseModel.Unit.Create(2 * len(sightings))
         graph.add(gtsam.CustomFactor(noise, [0], factor_error))
         values.insert(0, problem.start / STATE_UNIT)
-        optimizer = gtsam.LevenbergMarquardtOptimizer(graph, values, gtsam.LevenbergMarquardtParams())
+        how = gtsam.LevenbergMarquardtParams()
+        how.setRelativeErrorTol(ENOUGH)
+        optimizer = gtsam.LevenbergMarquardtOptimizer(graph, values, how)
         result = optimizer.optimize()
         return result.atVector(0) * STATE_UNIT, optimizer.iterations()
 

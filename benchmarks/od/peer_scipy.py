@@ -1,13 +1,14 @@
 """scipy.optimize.least_squares with its own finite differences."""
 
-from problem import STATE_UNIT, main, whitened_alone
+from problem import ENOUGH, STATE_UNIT, main, whitened_alone
 from scipy.optimize import least_squares
 
 if __name__ == "__main__":
 
     def solve(problem, sightings):
         """Fit by trust region, scaled variables, 2-point differences."""
-        fit = least_squares(whitened_alone(problem, sightings), problem.start / STATE_UNIT, x_scale="jac")
+        start = problem.start / STATE_UNIT
+        fit = least_squares(whitened_alone(problem, sightings), start, x_scale="jac", ftol=ENOUGH)
         return fit.x * STATE_UNIT, fit.nfev
 
     main(solve)

@@ -1,7 +1,7 @@
 """scipy.optimize.least_squares with the analytic Jacobian."""
 
 import numpy as np
-from problem import STATE_UNIT, main, whitened
+from problem import ENOUGH, STATE_UNIT, main, whitened
 from scipy.optimize import least_squares
 
 if __name__ == "__main__":
@@ -17,7 +17,7 @@ if __name__ == "__main__":
             return last["value"]
 
         start = problem.start / STATE_UNIT
-        fit = least_squares(lambda z: at(z)[0], start, jac=lambda z: at(z)[1], x_scale="jac")
+        fit = least_squares(lambda z: at(z)[0], start, jac=lambda z: at(z)[1], x_scale="jac", ftol=ENOUGH)
         return fit.x * STATE_UNIT, fit.nfev
 
     main(solve)

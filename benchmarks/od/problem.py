@@ -29,6 +29,7 @@ Array = NDArray[np.float64]
 
 FORCES = Forces(degree=20, drag=False)
 STATE_UNIT = UNIT[:6]
+ENOUGH = 1e-3  # everybody may stop where the cost will hardly fall by this share
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ def _search(part: Sightings, setup: FitSetup, prior: Belief | None, rng: np.rand
     if prior is not None:
         seed = Orbit(prior, np.zeros(len(part), dtype=bool), 0, 0.0)
         orbit = grow(part, seed, setup, rng)
-        if orbit.score > 0.4 * len(part):
+        if orbit.score > 0.4 * part.worth.sum():
             return orbit
     return find_orbit(part, setup, rng)
 

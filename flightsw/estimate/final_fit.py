@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flightsw.astro.propagate import propagate
 from flightsw.estimate.covariance import Clusters, Innovation, Sandwich, sandwich
-from flightsw.estimate.growth import ACCEPT_COUNT, ACCEPT_SHARE, accept_gate_px, chunk_of_frames
+from flightsw.estimate.growth import ACCEPT_COUNT, accept_gate_px, accepted_chunks, chunk_of_frames
 from flightsw.estimate.local_orbits import Orbit, misfit_px
 from flightsw.estimate.orbit_fit import (
     SIZE,
@@ -62,13 +62,12 @@ class FinalFit:
 
 def agreeing(sightings: Sightings, misfit: Array, gate: Array) -> BoolArray:
     """Return the detections (N,) within `gate` px that lie in chunks which pass the rule."""
-    chunk = chunk_of_frames(sightings)[sightings.frame]
-    count = np.bincount(chunk).astype(np.float64)
-    close = np.bincount(chunk, weights=(misfit < accept_gate_px(sightings)).astype(np.float64))
-    share = close / np.maximum(count, 1.0)
-    accepted = (close >= ACCEPT_COUNT) & (share >= ACCEPT_SHARE)
-    accepted |= (close >= 2) & (share >= SMALL_SHARE)
-    return np.asarray((misfit < gate) & accepted[chunk])
+    chunk = chunk_of_frames(sightings)
+    of_row, close = chunk[sightings.frame], misfit < accept_gate_px(sightings)
+    count = np.bincount(of_row, weights=close.astype(np.float64))
+    accepted = accepted_chunks(sightings, close, chunk)
+    accepted |= (count >= 2) & (count >= SMALL_SHARE * np.bincount(of_row))
+    return np.asarray((misfit < gate) & accepted[of_row])
 
 
 def _chosen(sightings: Sightings, belief: Belief, fit: Fit | None, setup: FitSetup) -> BoolArray:

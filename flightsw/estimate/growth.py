@@ -3,9 +3,9 @@
 A belief (mean and covariance at one time) is carried to the next chunk of frames. One
 or two of its detections at a time propose a correction inside the belief (RANSAC in the
 coordinates y where the belief is N(0, I)); the best proposal's inliers correct it, again
-from the corrected state with a narrower gate. A chunk in which fewer than a quarter of
-the detections, or fewer than five, end within the narrow gate is dropped: without this
-rule most runs fail at 30 % outliers.
+from the corrected state with a narrower gate. A chunk is dropped unless five detections or
+more end within the narrow gate, and these are a quarter of it, a frame counting for at most
+ten, or most of three frames: without this rule most runs fail at 30 % outliers.
 """
 
 from dataclasses import dataclass, replace
@@ -17,6 +17,7 @@ from flightsw.astro.propagate import Forces
 from flightsw.camera.project import ray_from_pixel
 from flightsw.estimate.orbit_fit import OFFSET, SIZE, Belief, moved, residual_and_jacobian, states_at
 from flightsw.estimate.residuals import camera_attitude
+from flightsw.estimate.runs import whole_frames
 from flightsw.estimate.sightings import Sightings, numbered, split_by_gap
 
 Array = NDArray[np.float64]
@@ -24,7 +25,7 @@ IntArray = NDArray[np.intp]
 BoolArray = NDArray[np.bool_]
 
 CHUNK_GAP, CHUNK_LENGTH = 60.0, 150.0  # s
-ACCEPT_SHARE, ACCEPT_COUNT = 0.25, 5
+ACCEPT_SHARE, ACCEPT_COUNT, ACCEPT_FRAMES = 0.25, 5, 3
 ACCEPT_GATE_PX = 15.0  # at the reference camera, or 2.5 sigma of the detector
 GATES_PX = (200.0, 80.0, 40.0, 20.0, 15.0)  # one per correction
 WIDE_PX = 100.0  # predicted sigma above which pixels are too nonlinear to start with
@@ -57,9 +58,18 @@ def accept_gate_px(sightings: Sightings) -> Array:
     return np.maximum(ACCEPT_GATE_PX * sightings.pixel_unit, 2.5 * sightings.sigma_px)
 
 
-def is_accepted(close: BoolArray) -> bool:
-    """Apply the acceptance rule to the detections of one chunk."""
-    return int(close.sum()) >= ACCEPT_COUNT and float(close.mean()) >= ACCEPT_SHARE
+def is_accepted(chunk: Sightings, close: BoolArray) -> bool:
+    """Apply the acceptance rule to one chunk, of whose detections those of a mask (N,) agree."""
+    return bool(accepted_chunks(chunk, close, np.zeros(len(chunk.t_s), dtype=np.intp))[0])
+
+
+def accepted_chunks(sightings: Sightings, close: BoolArray, chunk: IntArray) -> BoolArray:
+    """Return which chunks (K,) pass the acceptance rule; close (N,) detections agree, chunk (F,)."""
+    of_row, worth = chunk[sightings.frame], sightings.worth
+    count = np.bincount(of_row, weights=close.astype(np.float64))
+    share = np.bincount(of_row, weights=close * worth) / np.bincount(of_row, weights=worth)
+    frames = np.bincount(chunk, weights=whole_frames(sightings, close).astype(np.float64))
+    return np.asarray((count >= ACCEPT_COUNT) & ((share >= ACCEPT_SHARE) | (frames >= ACCEPT_FRAMES)))
 
 
 def line_of_sight_residual(sightings: Sightings, forces: Forces, t_s: float, x: Array) -> tuple[Array, Array]:
@@ -138,7 +148,7 @@ def absorb(
     root, _ = _root(belief.covariance)
     y, x = np.zeros(root.shape[1]), belief.x
     sigma = chunk.sigma_px
-    unit = chunk.pixel_unit
+    unit, worth = chunk.pixel_unit, chunk.worth
     close = np.zeros(len(chunk), dtype=bool)
     information = np.eye(len(y))
     for correction, gate_px in enumerate(GATES_PX):
@@ -155,7 +165,7 @@ def absorb(
         trial = _proposals(e, a, y, rng)
         linear = e[None] + np.einsum("nij,mj->mni", a, trial - y)
         miss = np.nan_to_num(np.hypot(linear[..., 0], linear[..., 1]), nan=np.inf)
-        score = np.sum(np.maximum(0.0, 1.0 - (miss / gate) ** 2), axis=1)
+        score = np.maximum(0.0, 1.0 - (miss / gate) ** 2) @ worth
         score[np.sum(trial**2, axis=1) > MAX_MAHALANOBIS2] = -1.0
         close = miss[int(np.argmax(score))] < gate
         rows = a[close].reshape(-1, len(y)) / np.sqrt(CORRELATION)
@@ -165,21 +175,40 @@ def absorb(
         x = belief.x + root @ y
     e, _ = residual_and_jacobian(chunk, forces, belief.t_s, x)
     close = np.nan_to_num(np.hypot(e[:, 0], e[:, 1]), nan=np.inf) < accept_gate_px(chunk)
-    accepted = is_accepted(close) and float(y @ y) < MAX_MAHALANOBIS2
+    accepted = is_accepted(chunk, close) and float(y @ y) < MAX_MAHALANOBIS2
     after = replace(belief, x=x, covariance=root @ np.linalg.solve(information, root.T))
     return Absorbed(after if accepted else belief, close, accepted)
 
 
 def absorb_all(
-    belief: Belief, sightings: Sightings, forces: Forces, rng: np.random.Generator
+    belief: Belief,
+    sightings: Sightings,
+    forces: Forces,
+    rng: np.random.Generator,
+    *,
+    order: IntArray | None = None,
+    hold: bool = False,
 ) -> tuple[Belief, BoolArray]:
-    """Offer the chunks of one pass to a belief, the richest first; return it and who agrees (N,)."""
+    """Offer the chunks of one pass to a belief; return it and who agrees (N,).
+
+    order : of the chunks, the richest first where not given; hold : leave the belief at the
+    time it has until a chunk agrees: hours of linear transport would bend a corrected orbit
+    away from the passes it has.
+    """
     of_row = chunk_of_frames(sightings)[sightings.frame]
+    if order is None:
+        order = richest_first(sightings)
     inliers = np.zeros(len(sightings), dtype=bool)
-    for k in np.argsort(-np.bincount(of_row), kind="stable"):
+    for k in order:
         rows = of_row == k
-        outcome = absorb(belief, sightings.select(rows), forces, rng)
+        outcome = absorb(belief, sightings.select(rows), forces, rng, move=not hold)
         if outcome.is_accepted:
-            belief = outcome.belief
+            belief, hold = outcome.belief, False
             inliers[rows] = outcome.inliers
     return belief, inliers
+
+
+def richest_first(sightings: Sightings) -> IntArray:
+    """Return the chunks of one pass in the order of what their detections are worth."""
+    of_row = chunk_of_frames(sightings)[sightings.frame]
+    return np.argsort(-np.bincount(of_row, weights=sightings.worth), kind="stable")

@@ -231,4 +231,4 @@ def _scores(
     misfit = misfits(sightings, short_arcs(states, times, sightings.t_s))
     near = np.abs(sightings.t_s[sightings.frame][None, :] - times[:, None]) <= SPAN
     value = near * np.maximum(0.0, 1.0 - (misfit / gate_px) ** 2)
-    return np.sum(value, axis=1), value > 0.0
+    return value @ sightings.worth, value > 0.0

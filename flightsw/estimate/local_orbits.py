@@ -126,7 +126,7 @@ def fit_pass(sightings: Sightings, hypothesis: Hypothesis, setup: FitSetup) -> O
         x = fit.x
         misfit = misfit_px(near, forces, t_s, x)
     close = misfit < accept_gate_px(near)
-    if fit is None or not is_accepted(close) or not _is_plausible(x):
+    if fit is None or not is_accepted(near, close) or not _is_plausible(x):
         return None
     inliers = np.zeros(len(sightings), dtype=bool)
     inliers[is_near] = close
@@ -134,7 +134,7 @@ def fit_pass(sightings: Sightings, hypothesis: Hypothesis, setup: FitSetup) -> O
     covariance = fit.covariance(inflation)
     if 6 in setup.free:
         covariance[6, 6] = 1.0 / setup.prior_information[6, 6]
-    return Orbit(Belief(t_s, x, covariance), inliers, 1, float(close.sum()))
+    return Orbit(Belief(t_s, x, covariance), inliers, 1, float(near.worth @ close))
 
 
 def _beyond_state() -> Array:

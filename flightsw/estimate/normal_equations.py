@@ -5,7 +5,7 @@ delta, and the priors of both.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,21 @@ class Problem:
             norms[bad] = HIDDEN
             parts = (seen.residual, seen.jacobian, seen.by_chain)
             seen = Linearised(*(None if p is None else _without(p, bad) for p in parts))  # type: ignore[arg-type]
+        return self._with_priors(z, delta, seen, norms)
+
+    def near(self, here: Point, step: Array, own: Array) -> Point:
+        """Return the point a small step (n,) and the frames' own (F, m) away, by what is known `here`."""
+        seen = here.seen
+        e = seen.residual + seen.jacobian @ step
+        delta = here.delta
+        if len(own):
+            delta = delta + own
+            if seen.by_chain is not None:
+                e = e + np.einsum("nij,nj->ni", seen.by_chain, own[self.frame, : seen.by_chain.shape[2]])
+        norms = np.where(here.norms < HIDDEN, np.hypot(e[:, 0], e[:, 1]), HIDDEN)
+        return self._with_priors(here.z + step, delta, replace(seen, residual=e), norms)
+
+    def _with_priors(self, z: Array, delta: Array, seen: Linearised, norms: Array) -> Point:
         pull = self.information @ (z - self.mean)
         cost = 0.5 * float((z - self.mean) @ pull)
         chain_pull = np.zeros_like(delta)

@@ -5,8 +5,8 @@ good frames and such ones, the larger group wins, and it need not be the good on
 detections that the orbit rejects in a pass are offered to the orbit of all *other*
 passes: where they bend it to themselves without trouble, they are the pass's rival, and
 a pass whose rival is nearly as large as its support decides nothing. Frames shifted alike
-come in one run; where the orbit holds in runs of frames before and after others and the
-rival in one run only, the rival is such a run and is not counted.
+come in one run; where the orbit holds in two runs or more, and in twice as many as the rival,
+the rival is such a run and is not counted.
 """
 
 from dataclasses import replace
@@ -19,6 +19,7 @@ from flightsw.estimate.growth import absorb_all, accept_gate_px
 from flightsw.estimate.initial import JOINT_INFLATION
 from flightsw.estimate.local_orbits import misfit_px
 from flightsw.estimate.orbit_fit import Belief, FitSetup
+from flightsw.estimate.runs import runs
 from flightsw.estimate.sightings import Sightings
 
 IntArray = NDArray[np.intp]
@@ -65,21 +66,12 @@ def _support_of(
     bad = np.zeros(len(sightings), dtype=bool)
     bad[np.flatnonzero(rejected)[inliers]] = True
     here = used | rejected
-    if _runs(sightings, used, here) >= 2 > _runs(sightings, bad, here):
+    for_orbit = runs(sightings, used, here)
+    if for_orbit >= 2 and for_orbit >= 2 * runs(sightings, bad, here):
         return 0
     own = sightings.select(used)
     kept = misfit_px(own, setup.forces, rival.t_s, rival.x) < accept_gate_px(own)
     return 0 if kept.mean() > 0.5 else int(inliers.sum())  # the same orbit is no rival
-
-
-def _runs(sightings: Sightings, chosen: BoolArray, here: BoolArray) -> int:
-    """Return in how many runs of two frames or more of a pass (`here`) most detections are chosen."""
-    first, last = np.flatnonzero(here)[[0, -1]]
-    frame = sightings.frame[first : last + 1] - sightings.frame[first]
-    share = np.bincount(frame, weights=chosen[first : last + 1].astype(np.float64)) / np.bincount(frame)
-    marked = np.concatenate([[False], share > 0.5, [False]])
-    edges = np.flatnonzero(marked[1:] != marked[:-1])
-    return int(np.sum(edges[1::2] - edges[::2] >= 2))
 
 
 def _without(others: BoolArray, final: FinalFit) -> Belief:

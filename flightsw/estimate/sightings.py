@@ -23,6 +23,7 @@ BoolArray = NDArray[np.bool_]
 REFERENCE_FOCAL_PX = 3547.85  # the camera that gates and noise figures are stated for
 NOMINAL_SIGMA_PX = 6.0  # per axis at the reference camera, where the detector gives none
 LEAST_SIGMA_PX = 0.3  # at the reference camera: no detector is believed to be better
+FRAME_WORTH = 10.0  # detections that a frame counts for at most: errors come frame by frame
 PASS_GAP = 1200.0  # s; frames further apart than this belong to different passes
 
 
@@ -66,6 +67,11 @@ class Sightings:
     def tells_itself(self) -> BoolArray:
         """Return which frames (F,) gave their attitude themselves, see `own_attitude`."""
         return np.asarray(~self.pointing.is_nadir & (self.own_sigma != self.attitude_sigma))
+
+    @property
+    def worth(self) -> Array:
+        """Return what each detection (N,) counts for when orbits are compared: less in a rich frame."""
+        return np.asarray(np.minimum(1.0, FRAME_WORTH / np.bincount(self.frame)[self.frame]))
 
     def __len__(self) -> int:
         """Return the number of detections N."""

@@ -38,7 +38,8 @@ class PassStatistics:
 
     start_s, end_s : first and last frame, past the solution's epoch; frames, detections,
     landmarks (distinct) seen; used : detections the orbit rests on; share : used over
-    detections; rms_px : of the used, per axis; mean_u_px, mean_v_px : their mean residual;
+    detections, a frame counting for at most ten; rms_px : of the used, per axis; mean_u_px,
+    mean_v_px : their mean residual;
     agrees : whether the pass supports the orbit; rival : how many of its detections
     would as well support another orbit; nis, nis_freedom : normalised innovation squared of
     the pass against the orbit of the others, and what it should be about; NaN, 0 where the

@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 
-MAX_DAMPING = 1e12
+MAX_DAMPING, LITTLE_DAMPING = 1e12, 1e-2
 FINAL_SCALE_SIGMAS = 2.0  # final c >= 2 sigma: at c = median the estimate loses 23 % to the bound
 
 
@@ -150,14 +150,22 @@ class _Damping:
         self.mu, self._growth = self.mu * self._growth, self._growth * 2.0
 
 
-def _step(problem: Problem, here: Point, kernel: _Kernel, damping: _Damping) -> Point | None:
-    """Return the next point, of no higher cost under this kernel, or None where there is none."""
+def _step(
+    problem: Problem, here: Point, kernel: _Kernel, damping: _Damping, tolerance: float
+) -> Point | None:
+    """Return the next point, of no higher cost under this kernel, or None where there is none.
+
+    A step below the tolerance that little damping shortens is the last: it is taken as the
+    linear model has it, for seeing anew would only confirm it.
+    """
     arrow = problem.normal_equations(here, kernel.weights(here.norms), kernel.sigma)
     cost = kernel.cost(here.norms) + here.prior_cost
     while damping.mu < MAX_DAMPING:
         solved = solved_step(arrow, damping.mu)
         if solved is not None:
             step, own, expected = solved
+            if damping.mu < LITTLE_DAMPING and float(np.max(np.abs(step), initial=0.0)) < tolerance:
+                return problem.near(here, step, own)
             trial = problem.at(here.z + step, here.delta + own if len(own) else here.delta)
             gain = cost - kernel.cost(trial.norms) - trial.prior_cost
             if gain >= -1e-12 * cost:
@@ -193,12 +201,14 @@ def levenberg_marquardt(
     status = SolverStatus.MAX_ITERATIONS
     for iteration in range(options.max_iterations):
         annealing = iteration + options.first_iteration
-        following = _step(problem, here, _kernel(here.norms, annealing, options), damping)
+        is_annealed = annealing >= ANNEALING_ITERATIONS
+        last = options.tolerance if is_annealed else 0.0
+        following = _step(problem, here, _kernel(here.norms, annealing, options), damping, last)
         if following is None:
             damping = _Damping()
         change = 0.0 if following is None else float(np.max(np.abs(following.z - here.z), initial=0.0))
         here = following or here
-        if annealing >= ANNEALING_ITERATIONS and change < options.tolerance:
+        if is_annealed and change < options.tolerance:
             status = SolverStatus.STALLED if following is None else SolverStatus.CONVERGED
             break
     return _result(problem, here, status, iteration + 1, options)

@@ -71,14 +71,14 @@ def follow(
     belief.covariance[:6, :6] += force_noise(np.array([idle]))[0]
     wide = sightings.with_attitude_noise(options.slow_pointing_sigma)
     agreeing = _agreeing(wide, belief, setup.forces)
-    if not is_accepted(agreeing):
+    if not is_accepted(wide, agreeing):
         return refused
     part = sightings.select(agreeing)
     part = replace(part, sigma_px=np.sqrt(CORRELATION) * np.maximum(part.sigma_px, solution.sigma_px))
     known = with_prior(setup, belief, part, belief.t_s)
     fit = fit_orbit(part, belief.t_s, belief.x, known, ENDS)
     close = np.hypot(*(fit.solver.residual * part.sigma_px[:, None]).T) < accept_gate_px(part)
-    if not fit.solver.status.is_usable or not is_accepted(close):
+    if not fit.solver.status.is_usable or not is_accepted(part, close):
         return refused
     used = np.zeros(len(observations), dtype=bool)
     used[part.row] = True

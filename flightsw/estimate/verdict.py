@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.estimate.final_fit import FinalFit
+from flightsw.estimate.runs import runs
 from flightsw.estimate.sightings import Sightings
 from flightsw.estimate.solution import PassStatistics, Solution, Status
 
@@ -20,7 +21,8 @@ Array = NDArray[np.float64]
 MAX_POSITION_SIGMA = 2_500.0  # m, sqrt(trace) at the last used frame and at epoch
 MIN_PASS_DETECTIONS, MIN_PASS_LANDMARKS, MIN_PASS_FRAMES = 5, 3, 2
 MAX_RIVAL = 0.5  # of a pass's used detections
-MIN_SHARE = 0.25  # of a pass's detections
+MIN_SHARE = 0.25  # of a pass, by the worth of its detections, unless
+MIN_RUNS = 2  # that many runs of frames support the orbit
 MAX_RIVAL_OF_TWO = 0.05  # where only two passes agree: then nothing else speaks against a rival
 
 
@@ -29,7 +31,7 @@ def pass_statistics(
 ) -> tuple[PassStatistics, ...]:
     """Return the statistics of every pass, in order of time; rivals (P,) as `rival_support` gives."""
     of_row = sightings.pass_index[sightings.frame]
-    used_row = np.flatnonzero(final.used)
+    used_row, worth = np.flatnonzero(final.used), sightings.worth
     residual = np.full((len(sightings), 2), np.nan)
     residual[used_row] = final.fit.solver.residual * sightings.sigma_px[used_row, None]
     out = []
@@ -39,7 +41,7 @@ def pass_statistics(
         times = sightings.t_s[sightings.pass_index == one_pass] - final.fit.t_s
         e = residual[used]
         mean = e.mean(axis=0) if len(e) else np.full(2, np.nan)
-        share = float(used.sum() / rows.sum())
+        share = float(worth[used].sum() / worth[rows].sum())
         landmarks = len(np.unique(sightings.landmark[used]))
         innovation = final.innovation.get(one_pass)
         out.append(
@@ -61,7 +63,7 @@ def pass_statistics(
                     used.sum() >= MIN_PASS_DETECTIONS
                     and landmarks >= MIN_PASS_LANDMARKS
                     and len(np.unique(sightings.frame[used])) >= MIN_PASS_FRAMES
-                    and share >= MIN_SHARE
+                    and (share >= MIN_SHARE or runs(sightings, used, rows) >= MIN_RUNS)
                     and rivals[one_pass] <= MAX_RIVAL * used.sum()
                     and not (innovation is not None and innovation.contradicts)
                 ),

@@ -85,8 +85,9 @@ def _storage(config: PayloadConfig) -> Iterator[Check]:
     needed_mb = {"store": config.limits.log_mb, "frames": config.limits.frames_mb, "products": 10.0}
     for name, mb in needed_mb.items():
         folder = Path(getattr(config.paths, name))
+        while not folder.exists():  # made by the payload, as its user
+            folder = folder.parent
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             seconds = _sync_time(folder)
         except OSError as error:
             yield Check(f"storage, {name}", False, f"{folder}: {error.strerror}")

@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else it opens threads, a database, connections
+
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray

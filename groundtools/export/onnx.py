@@ -1,9 +1,12 @@
 """From trained weights to the ONNX files that fly, with what they are for inside them."""
 
 import io
+import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in flightsw.vision.session
 
 import numpy as np
 import onnx

@@ -26,6 +26,9 @@ For example:
 """
 app = App(name="flash", help=HELP)
 
+KeyFile = Annotated[Path | None, Parameter(help="Command keys (vinsat link keys), put there once.")]
+Trust = Annotated[Path | None, Parameter(name="--key", help="Public key the payload is to trust.")]
+
 
 @app.command
 def bundle(
@@ -52,6 +55,8 @@ def verify(
     file: Path, *, key: Annotated[Path | None, Parameter(help="Public key that must have signed it.")] = None
 ) -> int:
     """Check every byte of a bundle; 3 names the first member that is not right."""
+    if key is not None:
+        signing.read_key(key)
     try:
         info, members, found = read_bundle(file, trusted=key)
     except BundleError as error:
@@ -79,8 +84,8 @@ def install(
     host: str,
     file: Path,
     *,
-    keys: Annotated[Path | None, Parameter(help="Command keys (vinsat link keys), put there once.")] = None,
-    trust: Annotated[Path | None, Parameter(name="--key", help="Public key the payload is to trust.")] = None,
+    keys: KeyFile = None,
+    trust: Trust = None,
     port: int = 22,
     root: str = "/",
     ssh_option: Annotated[tuple[str, ...], Parameter(help="Passed to ssh as -o.")] = (),
@@ -109,10 +114,12 @@ def doctor(host: str, *, port: int = 22, root: str = "/", ssh_option: tuple[str,
 
 
 @app.command(name="image")
-def image_(*, rootfs: Path, file: Path, out: Path, trust: Path | None = None) -> int:
+def image_(*, rootfs: Path, file: Path, out: Path, trust: Trust = None, keys: KeyFile = None) -> int:
     """Write root.squashfs and a partition table from a Debian arm64 root file system and a bundle."""
-    for path in image.make_image(rootfs, file, out, trusted=trust):
+    for path in image.make_image(rootfs, file, out, trusted=trust, keys=keys):
         _say(str(path))
+    if keys is None and not (rootfs / image.KEYS).exists():
+        _say("without command keys the payload does not start: give --keys")
     return EXIT_OK
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 import flightsw
 from flightsw.errors import InputError
+from flightsw.files import prepare_folder
 from flightsw.vision.manifest import NAME, SEAL, read_manifest
 from groundtools.flash import signing
 from groundtools.flash.archive import (
@@ -62,7 +63,8 @@ def make_bundle(
     key : private Ed25519 key (PEM), the development key without it; wheels : a folder of
     wheels to take instead of downloading them. Raises InputError.
     """
-    private = signing.development_key() if key is None else key.read_bytes()
+    prepare_folder(out)
+    private = signing.development_key() if key is None else signing.read_key(key)
     public = signing.public_key(private)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "wheels" if wheels is None else wheels
@@ -75,7 +77,6 @@ def make_bundle(
         ]
         manifest = manifest_text(info, members)
         signature = signing.sign(private, manifest, Path(scratch))
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"vinsat-{info.version}-aarch64-{info.python}.tar"
     part = path.with_suffix(".part")
     with open(part, "wb") as file:

@@ -25,7 +25,10 @@ def write_image(target: Path, image: Path, *, ask: Callable[[str], str] | None) 
         answer = ask(f"{target} ({size / 1e9:.1f} GB) will be erased. Type its name to go on: ")
         if answer.strip() != str(target):
             raise UsageError(f"{target}: not confirmed, nothing was written")
-    copy_and_compare(image, target)
+    try:
+        copy_and_compare(image, target)
+    except OSError as error:
+        raise InputError(f"cannot be written to ({error.strerror})", file=target) from None
 
 
 def check_device(target: Path, *, needed: int) -> int:

@@ -3,7 +3,7 @@
 Standard library alone: this file travels in the bundle, beside archive.py, and runs on the
 target: `python3 install.py install BUNDLE [--root /] [--key trusted.pem]`.
 
-    /opt/vinsat/releases/ID/   one release each: lib/ (wheels unpacked), models/, bin/, units/
+    /opt/vinsat/releases/ID/   one release each: app/, lib/ (wheels unpacked), models/, bin/, units/
     /opt/vinsat/current        link to the release in use: switching is one rename
     /opt/vinsat/previous       link to the one before
     /opt/vinsat/trusted.pem    the key that releases must be signed with, from the first install
@@ -25,12 +25,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 try:  # in the bundle the two files lie side by side
-    from archive import KEY, BundleError, Info, content_of, read_bundle
+    from archive import KEY, MANIFEST, BundleError, Info, content_of, read_bundle
 except ImportError:
-    from groundtools.flash.archive import KEY, BundleError, Info, content_of, read_bundle
+    from groundtools.flash.archive import KEY, MANIFEST, BundleError, Info, content_of, read_bundle
 
 BASE, CONFIG, STATE = "opt/vinsat", "etc/vinsat", "var/lib/vinsat"
 KEPT = 3  # releases
+MACHINE = "aarch64"
 UNITS = "etc/systemd/system"
 PLACES = {  # of units/ that are no units
     "system-vinsat.conf": "etc/systemd/system.conf.d/vinsat.conf",
@@ -54,6 +55,8 @@ def install(bundle: Path, root: Path, *, trusted: Path | None, allow_downgrade: 
     pinned = base / "trusted.pem"
     trusted = pinned if pinned.exists() else trusted
     info, members, _ = read_bundle(bundle, trusted=trusted)
+    if root == Path("/"):
+        refuse_foreign(info)
     release = release_id(info, [m.sha256 for m, _ in members])
     _refuse_downgrade(base, info, allow_downgrade=allow_downgrade)
     releases = base / "releases"
@@ -66,6 +69,8 @@ def install(bundle: Path, root: Path, *, trusted: Path | None, allow_downgrade: 
             step(f"unpack {member.name}")
             _unpack(part, member.name, member.mode, content_of(bundle, member, offset))
         (part / "version").write_text(info.version + "\n", encoding="ascii")
+        step("byte code")
+        compile_tree(part, info.python)
         sync_tree(part)
         step("rename release")
         os.replace(part, target)
@@ -177,6 +182,40 @@ def _unpack(part: Path, name: str, mode: int, content: Iterator[bytes]) -> None:
         with zipfile.ZipFile(path) as wheel:
             wheel.extractall(part / "lib")
         path.unlink()
+
+
+def compile_tree(part: Path, tag: str) -> None:
+    """Compile a release's modules once, for at run time nothing may be written there.
+
+    tag : of the Python that will run it, e.g. cp311. Where it is not at hand (an image made
+    elsewhere) there is no byte code, and every start compiles for itself. Byte code holds
+    the final path, and no time: the same release gives the same bytes.
+    """
+    name = f"python{tag[2:3]}.{tag[3:]}"
+    python = sys.executable if tag == own_tag() else shutil.which(name)
+    folders = [str(part / name) for name in ("app", "lib") if (part / name).is_dir()]
+    if python is None or not folders:
+        return
+    command = [python, "-P", "-s", "-m", "compileall", "-qq", "-x", "/tests/", "--invalidation-mode"]
+    command += ["unchecked-hash", "-s", str(part), "-p", f"/{BASE}/current", *folders]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    subprocess.run(command, env=clean | {"PYTHONHASHSEED": "0"}, capture_output=True, check=False)
+
+
+def refuse_foreign(info: Info) -> None:
+    """Refuse a bundle whose wheels this computer cannot run. Raises BundleError."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if info.python != own_tag():
+        fix = f"make it for this one: vinsat flash bundle --python {version}"
+        raise BundleError(MANIFEST, f"is for {info.python}, and Python here is {version}; {fix}")
+    machine = os.uname().machine
+    if machine != MACHINE or sys.maxsize < 2**32:
+        raise BundleError(MANIFEST, f"is for {MACHINE}, and this is {machine}: use a 64-bit system")
+
+
+def own_tag() -> str:
+    """Return what wheels call this Python."""
+    return f"cp{sys.version_info.major}{sys.version_info.minor}"
 
 
 def _refuse_downgrade(base: Path, info: Info, *, allow_downgrade: bool) -> None:

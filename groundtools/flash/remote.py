@@ -44,6 +44,8 @@ def install(
     sent = {bundle.name: bundle, "install.py": HERE / "install.py", "archive.py": HERE / "archive.py"}
     if trust is not None:
         sent["trusted.pem"] = trust
+    if keys is not None:
+        _read(keys)  # before anything is done
     folder = shlex.quote(stage)
     unpack = f"rm -rf {folder} && mkdir -p {folder} && tar -x -C {folder}"
     _checked(target, _ssh(target, unpack, _packed(sent)))
@@ -66,7 +68,9 @@ def roll_back(target: Target) -> str:
 
 def doctor(target: Target) -> tuple[int, str]:
     """Run the payload's own doctor; return its exit code and what it said."""
-    done = _ssh(target, f"{target.root.rstrip('/')}/opt/vinsat/current/bin/doctor", None)
+    words = ["sudo" if _needs_sudo(target) else "env"]  # the keys are for the payload's user alone
+    words += [f"{target.root.rstrip('/')}/opt/vinsat/current/bin/doctor"]
+    done = _ssh(target, shlex.join(words), None)
     return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
 
 

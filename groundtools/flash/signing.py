@@ -6,8 +6,10 @@ import subprocess
 from pathlib import Path
 
 from flightsw.errors import InputError
+from flightsw.files import prepare_folder, read_bytes
 from groundtools.flash.archive import SIGNATURE_BYTES
 
+MAX_KEY = 10_000  # bytes
 _PKCS8 = bytes.fromhex("302e020100300506032b657004220420")  # RFC 8410, before the 32 bytes of the key
 _SEED = hashlib.sha256(b"vinsat development key: everybody has it").digest()
 
@@ -16,6 +18,11 @@ def development_key() -> bytes:
     """Return the private key (PEM) that bundles are signed with where none is given."""
     body = base64.b64encode(_PKCS8 + _SEED).decode()
     return f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n".encode()
+
+
+def read_key(path: Path) -> bytes:
+    """Return the content of a key's file. Raises InputError."""
+    return read_bytes(path, max_bytes=MAX_KEY)
 
 
 def public_key(private: bytes) -> bytes:
@@ -28,15 +35,8 @@ def sign(private: bytes, data: bytes, folder: Path) -> bytes:
     (folder / "private.pem").touch(mode=0o600)
     (folder / "private.pem").write_bytes(private)
     (folder / "data").write_bytes(data)
-    command = [
-        "pkeyutl",
-        "-sign",
-        "-inkey",
-        str(folder / "private.pem"),
-        "-rawin",
-        "-in",
-        str(folder / "data"),
-    ]
+    command = ["pkeyutl", "-sign", "-inkey", str(folder / "private.pem")]
+    command += ["-rawin", "-in", str(folder / "data")]
     signature = _openssl(command, b"", "cannot sign")
     if len(signature) != SIGNATURE_BYTES:
         raise InputError(
@@ -52,8 +52,8 @@ def fingerprint(public: bytes) -> str:
 
 def write_key_pair(folder: Path) -> None:
     """Write private.pem (for its owner alone) and trusted.pem. Raises InputError."""
+    prepare_folder(folder)
     private = _openssl(["genpkey", "-algorithm", "ed25519"], b"", "cannot make a key")
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "private.pem"
     if path.exists():
         raise InputError("is there already", file=path, fix="name another folder")

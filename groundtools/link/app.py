@@ -20,7 +20,7 @@ from flightsw.astro.time import Epoch
 from flightsw.errors import EXIT_INPUT, EXIT_OK, UsageError, VinsatError
 from flightsw.runtime.link import dictionary as dic
 from flightsw.runtime.link.commands import Outcome
-from flightsw.runtime.link.fields import CODES, Field, Value
+from flightsw.runtime.link.fields import CODES, Field, Value, decode_fields
 from groundtools.link.client import Answer, Credentials, Ground, Received, new_keys, write_keys
 from groundtools.link.documents import dictionary_page
 from groundtools.link.streams import open_stream
@@ -49,7 +49,7 @@ console = Console(highlight=False)
 def send(command: str, *arguments: str, to: To, keys: KeyFile = Path("keys"), slot: int = 0) -> int:
     """Have one command carried out: `send SET_PARAMETER parameter=image_period_s value=5`."""
     with _ground(to, keys, slot) as ground:
-        return _say(ground.command(command, **parse_arguments(command, arguments)))
+        return _say(ground.command(command, **parse_arguments(command, arguments)), command)
 
 
 @app.command
@@ -227,13 +227,23 @@ def _ground(to: str, keys: Path, slot: int, record: Path | None = None) -> Itera
 def _one(ground: Ground, words: list[str]) -> None:
     """Carry out one line of the console; a mistake is said and the console goes on."""
     try:
-        _say(ground.command(words[0], **parse_arguments(words[0], tuple(words[1:]))))
+        _say(ground.command(words[0], **parse_arguments(words[0], tuple(words[1:]))), words[0])
     except VinsatError as error:
         console.print(str(error), markup=False)
 
 
-def _say(answer: Answer) -> int:
-    shown = answer.text if answer.outcome is Outcome.REFUSED else answer.data.hex()
+def reply_text(command: str, data: bytes) -> str:
+    """Return the data of a reply as `name=value`, or in hexadecimal digits where they are free."""
+    entry = dic.command(command)
+    values = decode_fields(entry.reply, data) if entry is not None and entry.reply else None
+    if values is None:
+        return data.hex()
+    return " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value!s}"
+                    for name, value in values.items())  # fmt: skip
+
+
+def _say(answer: Answer, command: str = "") -> int:
+    shown = answer.text if answer.outcome is Outcome.REFUSED else reply_text(command, answer.data)
     repeat = " (a repeat)" if answer.is_repeat else ""
     console.print(f"{answer.outcome.name}{repeat} {shown}".rstrip(), markup=False)
     return EXIT_OK if answer.outcome is Outcome.DONE else EXIT_INPUT

@@ -24,9 +24,8 @@ from flightsw.runtime.link.framing import Framer, encode_frame
 from flightsw.runtime.link.keys import KEY_BYTES, NONCE_BYTES, Keys, keys_text, read_keys
 from flightsw.runtime.link.packets import COUNTS
 from flightsw.runtime.link.telemetry import decode_telemetry
-from groundtools.link.streams import Stream
+from groundtools.link.streams import EXIT_REMOTE, Stream
 
-EXIT_REMOTE = 6
 REPLY_S = 2.0  # before a command is sent again
 ATTEMPTS = 5
 KEPT = 10_000  # packets that wait to be read

@@ -25,6 +25,9 @@ def _commands() -> Iterator[str]:
         again = " May run twice." if entry.idempotent else ""
         yield f"### {entry.id} {entry.name}\n\n{entry.description}{again}\n"
         yield from _fields(entry.argument)
+        if entry.reply:
+            yield "Reply:\n"
+            yield from _fields(entry.reply)
 
 
 def _telemetry() -> Iterator[str]:

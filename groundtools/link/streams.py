@@ -10,6 +10,7 @@ from flightsw.runtime.drivers.links import SPEEDS, SerialLink
 
 PIECE = 65_536  # bytes
 CONNECT_S = 5.0
+EXIT_REMOTE = 6
 
 
 class Stream(Protocol):
@@ -25,8 +26,14 @@ class Stream(Protocol):
         """End it."""
 
 
+class UnreachableError(InputError):
+    """There is nobody at an address (exit code 6)."""
+
+    exit_code = EXIT_REMOTE
+
+
 class TcpStream:
-    """A connection to a payload's port. Raises InputError where there is none."""
+    """A connection to a payload's port. Raises UnreachableError where there is none."""
 
     def __init__(self, host: str, port: int) -> None:
         self._where = f"tcp:{host}:{port}"
@@ -34,11 +41,11 @@ class TcpStream:
         try:
             self._socket = socket.create_connection((host, port), timeout=CONNECT_S)
         except OSError as error:
-            raise InputError(f"cannot be reached ({error})", file=self._where, fix=fix) from None
+            raise UnreachableError(f"cannot be reached ({error})", file=self._where, fix=fix) from None
         if self._socket.getsockname() == self._socket.getpeername():
             # TCP may connect a free port of this host to itself where nobody listens.
             self._socket.close()
-            raise InputError("cannot be reached (nobody listens)", file=self._where, fix=fix)
+            raise UnreachableError("cannot be reached (nobody listens)", file=self._where, fix=fix)
 
     def receive(self, timeout_s: float) -> bytes:
         """Return what comes within the time. Raises InputError at the connection's end."""

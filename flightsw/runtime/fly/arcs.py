@@ -18,6 +18,8 @@ from flightsw.runtime.store.records import Kind, Stamp
 STEP_NS = 250_000_000  # more than slewing does between two looks, or 2 km of flight
 KEEP_NS = 60 * NS  # between writes of the reference to the medium
 KERNEL_BOOT = Path("/proc/sys/kernel/random/boot_id")
+NOTHING_SEEN = b'"rows":[]}'  # how the record of a frame without observations ends
+RECENT_BYTES = 4_000_000  # of the log, that a start reads; a full log takes too long
 NAME = "arc"
 DEFAULT = {"arc": 1, "kernel": "", "mono_ns": 0, "tai_ns": 0}
 
@@ -62,13 +64,19 @@ class ArcWatch:
         oldest = self._journal.clock.now().tai_ns - round(hours * 3600 * NS)
         return [
             frame
-            for frame in self.looked_at()
+            for frame in self.looked_at(since_ns=oldest)
             if frame["arc"] == self.arc and frame["rows"] and frame["tai_ns"] >= oldest
         ]
 
-    def looked_at(self) -> Iterator[dict[str, Any]]:
-        """Return all records of frames that were looked at, oldest first."""
-        return read_records(self._journal, Kind.OBSERVATIONS)
+    def looked_at(self, *, since_ns: int) -> Iterator[dict[str, Any]]:
+        """Return the frames with observations that were looked at since then, oldest first.
+
+        The others, which are most of a log, are passed by without being parsed: a frame is
+        looked at after it was taken, so the record's own time is no earlier.
+        """
+        for record in self._journal.store.records(Kind.OBSERVATIONS):
+            if record.stamp.tai_ns >= since_ns and not record.payload.endswith(NOTHING_SEEN):
+                yield json.loads(record.payload)
 
     def _compare_with_kept(self, kept: dict[str, Any], now: Stamp) -> None:
         """Begin a new arc where the clock was stepped while the program was not there."""
@@ -87,7 +95,9 @@ class ArcWatch:
         self._journal.save(NAME, content)
 
 
-def read_records(journal: Journal, kind: Kind) -> Iterator[dict[str, Any]]:
-    """Return the contents of the records of a kind, oldest first."""
-    for record in journal.store.records(kind):
-        yield json.loads(record.payload)
+def read_recent(journal: Journal) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the newest frames taken and the newest looked at, as recorded, oldest first."""
+    found: dict[int, list[dict[str, Any]]] = {Kind.FRAME: [], Kind.OBSERVATIONS: []}
+    for record in journal.store.records(*found, newest_bytes=RECENT_BYTES):
+        found[record.kind].append(json.loads(record.payload))
+    return found[Kind.FRAME], found[Kind.OBSERVATIONS]

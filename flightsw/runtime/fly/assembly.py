@@ -6,6 +6,7 @@ starts in a row, none of which lived long enough) begins in SAFE, and a longer o
 for the other image.
 """
 
+import json
 import logging
 import os
 import signal
@@ -20,7 +21,7 @@ from flightsw.runtime.drivers.cameras import CommandCamera, CycleCamera, FolderC
 from flightsw.runtime.drivers.clocks import LockstepClock, ScaledClock, SystemClock
 from flightsw.runtime.drivers.gyros import IioGyro, NoGyro, TableGyro
 from flightsw.runtime.drivers.links import NoLink, SerialLink, TcpLink
-from flightsw.runtime.fly.arcs import ArcWatch, read_records
+from flightsw.runtime.fly.arcs import ArcWatch, read_recent
 from flightsw.runtime.fly.comms import Comms
 from flightsw.runtime.fly.config import ClockConfig, PayloadConfig, load_payload_config
 from flightsw.runtime.fly.health import Watchdogs
@@ -92,18 +93,21 @@ def assemble(config: PayloadConfig, store: Store, boot: dict[str, int]) -> tuple
     clock = open_clock(config.clock, boot["number"])
     journal = Journal(store, telemetry, clock)
     clock.set_offset(int(journal.load("clock", {"offset_ns": 0})["offset_ns"]))
-    gate = _open_gate(config, store, journal)
+    gate = _open_gate(config, store)
     arcs = ArcWatch(journal)
     ring = FrameRing(Path(config.paths.frames), round(config.limits.frames_mb * MB))
     models = ModelSets(journal, tuple(Path(name) for name in config.paths.models))
-    last = max((frame["tai_ns"] for frame in read_records(journal, Kind.FRAME)), default=None)
+    taken, looked_at = read_recent(journal)
+    looking = Looking(config, journal, ring, models, arcs)
+    looking.recover(taken, looked_at)
+    last = max((frame["tai_ns"] for frame in taken), default=None)
     payload = Payload(
         config,
         journal,
         gate,
         Comms(open_link(config), journal, gate),
         Imaging(open_camera(config, last), ring, journal, retry_s=config.camera.retry_s),
-        Looking(config, journal, ring, models, arcs),
+        looking,
         OrbitDesk(config, journal, arcs),
         models,
         arcs,
@@ -181,7 +185,7 @@ def _save_boot(store: Store, boot: dict[str, int]) -> None:
     Journal(store, Telemetry(), SystemClock(0)).save(BOOT, dict(boot))
 
 
-def _open_gate(config: PayloadConfig, store: Store, journal: Journal) -> CommandGate:
+def _open_gate(config: PayloadConfig, store: Store) -> CommandGate:
     """Return the gate with the rotated keys, else those of the key file. Raises InputError."""
     kept = store.load(KEYS)
     try:
@@ -193,7 +197,8 @@ def _open_gate(config: PayloadConfig, store: Store, journal: Journal) -> Command
     state = store.load(COMMANDS)
     floor = 0
     if state is None:  # both copies are gone, or it is the first start
-        floor = max((row["counter"] for row in read_records(journal, Kind.COMMAND)), default=0)
+        records = store.records(Kind.COMMAND)
+        floor = max((int(json.loads(record.payload)["counter"]) for record in records), default=0)
     return CommandGate(keys, state, lambda data: store.save(COMMANDS, data), floor=floor)
 
 

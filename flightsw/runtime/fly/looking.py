@@ -4,7 +4,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from flightsw.runtime.fly.arcs import ArcWatch, read_records
+from flightsw.runtime.fly.arcs import ArcWatch
 from flightsw.runtime.fly.config import PayloadConfig
 from flightsw.runtime.fly.journal import Journal
 from flightsw.runtime.fly.model_sets import ModelSets
@@ -36,7 +36,20 @@ class Looking:
         self._attempts = 0
         self.fixes, self.dropped, self.in_arc = 0, 0, 0
         self.worker = self._new_worker()
-        self._recover()
+
+    def recover(self, taken: list[dict[str, Any]], looked_at: list[dict[str, Any]]) -> None:
+        """Go on with the frames that were taken and not looked at before a restart.
+
+        taken, looked_at : contents of the log's records of frames and of observations.
+        """
+        self.in_arc = sum(bool(one["rows"]) and one["arc"] == self._arcs.arc for one in looked_at)
+        done = {one["frame"] for one in looked_at}
+        self.add([
+            (one["frame"], one["tai_ns"], one["arc"])
+            for one in taken
+            if one["frame"] not in done and one["frame"] in self._ring
+        ])  # fmt: skip
+        self.dropped = 0
 
     def add(self, frames: list[Waiting]) -> None:
         """Put frames on the list; beyond its length the oldest go."""
@@ -126,7 +139,7 @@ class Looking:
     def _after_loss(self) -> str:
         """Have the frame looked at again, or put it aside; return "" or why to give up."""
         if self._task is not None:
-            self._attempts += 1
+            self._attempts += self.worker.was_at_task
             task, self._task = self._task, None
             if self._attempts < ATTEMPTS:
                 self._waiting.appendleft(task)
@@ -141,17 +154,3 @@ class Looking:
             return ""
         self._journal.event("WORKER_GIVEN_UP", value=failures, detail="inference")
         return "inference"
-
-    def _recover(self) -> None:
-        """Find the frames that were taken and not looked at before a restart."""
-        looked_at = set()
-        for frame in self._arcs.looked_at():
-            looked_at.add(frame["frame"])
-            self.in_arc += bool(frame["rows"]) and frame["arc"] == self._arcs.arc
-        taken = read_records(self._journal, Kind.FRAME)
-        self.add([
-            (frame["frame"], frame["tai_ns"], frame["arc"])
-            for frame in taken
-            if frame["frame"] not in looked_at and frame["frame"] in self._ring
-        ])  # fmt: skip
-        self.dropped = 0

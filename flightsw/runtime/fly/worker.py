@@ -34,7 +34,11 @@ class Lost(Enum):
 
 
 class Worker:
-    """The parent's side of one child. restarts : times it was lost; took_s : the last task's time."""
+    """The parent's side of one child.
+
+    restarts : times it was lost; took_s : the last task's time; was_at_task : the last time it
+    was lost it had been given a task, and was not merely starting.
+    """
 
     def __init__(self, job: str, arguments: Message, *, timeout_s: float, ping_s: float) -> None:
         self._job, self._arguments = job, arguments
@@ -46,6 +50,7 @@ class Worker:
         self._waiting: str | None = None  # what an answer is awaited to: ready, ping, task
         self._next: Message | None = None
         self.restarts, self.failures, self.took_s = 0, 0, 0.0
+        self.was_at_task = False
 
     @property
     def is_running(self) -> bool:
@@ -131,6 +136,7 @@ class Worker:
 
     def _lose(self, how: Lost) -> Lost:
         self.took_s = time.monotonic() - self._asked
+        self.was_at_task = self._waiting == "task"
         self.stop()
         self.restarts += 1
         self.failures += 1

@@ -109,6 +109,8 @@ class CommandGate:
         self.rejected = dict.fromkeys(Rejection, 0)
         counter, self._recent = _read_state(kept)
         self.counter = max(counter, floor)
+        if kept is None:  # so that the floor is looked for once: it takes the whole log
+            self._keep()
 
     def admit(self, data: bytes) -> Order | Reply | None:
         """Return the command to carry out, the reply to a repeat, or None (counted).

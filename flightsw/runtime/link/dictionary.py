@@ -19,13 +19,17 @@ TIME = Field("time_tai_ns", "i64", "TAI ns past 2000-01-01T12:00:00 TAI")  # beg
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command. idempotent : may run again, so it is taken even where no counter can be kept."""
+    """A command. idempotent : may run again, so it is taken even where no counter can be kept.
+
+    reply : what the data of its reply hold.
+    """
 
     id: int
     name: str
     description: str
     idempotent: bool = False
     argument: tuple[Field, ...] = ()
+    reply: tuple[Field, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,8 @@ class Dictionary:
         _unique("telemetry", [(t.apid, t.name) for t in self.telemetry], 0x7FE)
         _unique("event", [(e.id, e.name) for e in self.event], 0xFFFF)
         _unique("parameter", [(p.id, p.name) for p in self.parameter], 0xFFFF)
-        owners = [(c.name, c.argument) for c in self.command] + [(t.name, t.field) for t in self.telemetry]
+        owners = [(c.name, fields) for c in self.command for fields in (c.argument, c.reply)]
+        owners += [(t.name, t.field) for t in self.telemetry]
         for name, fields in owners:
             names = [field.name for field in fields]
             if len(set(names)) != len(names) or "bytes" in [field.type for field in fields[:-1]]:

@@ -1,8 +1,9 @@
 """Files from the ground, in chunks of any order, into the set of models that is not in use.
 
-A file grows as `.uplink.part` beside a map of the chunks that came, both on the medium, so
-an uplink goes on after a restart. `finish` checks size and SHA-256 and renames it into
-place; nothing of the set in use is ever touched.
+A file grows as `.uplink.part` beside `.uplink.map`, both on the medium, so an uplink goes on
+after a restart. The map says what was begun and which chunks came; it has a CRC (the form of
+a slot's copy), and a damaged one is begun anew. `finish` checks size and SHA-256 and renames
+the file into place; nothing of the set in use is ever touched.
 """
 
 import hashlib
@@ -11,11 +12,13 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from flightsw.errors import UsageError
 from flightsw.files import write_together
+from flightsw.runtime.store.slots import Copy, decode_slot, encode_slot
 
 CHUNK = 896  # bytes of a file in one command
 MAX_FILE = 64_000_000  # bytes
-PART, STATE = ".uplink.part", ".uplink.json"
+PART, STATE = ".uplink.part", ".uplink.map"
 SYNC_EVERY = 64  # chunks between writes of the map; what is lost of it is sent again
 
 
@@ -55,9 +58,9 @@ class Uplink:
             self._begun = _Begun(name, size, sha256.hex(), "")
             self._have = bytearray(-(-size // CHUNK))
             self._save()
-        except OSError as error:
+        except (OSError, UsageError) as error:
             self._begun = None
-            return f"cannot be written ({error.strerror})"
+            return _unwritten(error)
         return ""
 
     def chunk(self, index: int, data: bytes) -> str:
@@ -76,8 +79,8 @@ class Uplink:
             self._unsaved += 1
             if self._unsaved >= SYNC_EVERY:
                 self._save()
-        except OSError as error:
-            return f"cannot be written ({error.strerror})"
+        except (OSError, UsageError) as error:
+            return _unwritten(error)
         return ""
 
     def missing(self, most: int = 12) -> tuple[int, list[int]]:
@@ -105,8 +108,8 @@ class Uplink:
             handle = os.open(self._folder, os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)
-        except OSError as error:
-            return f"cannot be written ({error.strerror})"
+        except (OSError, UsageError) as error:
+            return _unwritten(error)
         self._begun, self._have = None, bytearray()
         return ""
 
@@ -116,16 +119,25 @@ class Uplink:
         with open(self._folder / PART, "r+b") as file:
             os.fsync(file.fileno())
         self._begun.received = bytes(self._have).hex()
-        write_together(self._folder, {STATE: json.dumps(asdict(self._begun))})
+        content = json.dumps(asdict(self._begun)).encode()
+        write_together(self._folder, {STATE: encode_slot(Copy(0, content))})
         self._unsaved = 0
 
     def _resume(self) -> None:
         """Go on with a file that an earlier start began; anything odd is begun anew."""
         try:
-            begun = _Begun(**json.loads((self._folder / STATE).read_text(encoding="utf-8")))
+            copy = decode_slot((self._folder / STATE).read_bytes())
+            if copy is None:
+                return
+            begun = _Begun(**json.loads(copy.payload))
             have = bytearray(bytes.fromhex(begun.received))
             size = (self._folder / PART).stat().st_size
         except (OSError, ValueError, TypeError):
             return
         if size == begun.size and len(have) == -(-begun.size // CHUNK):
             self._begun, self._have = begun, have
+
+
+def _unwritten(error: OSError | UsageError) -> str:
+    """Return that the medium took nothing, and its word for why where there is one."""
+    return "cannot be written" + (f" ({error.strerror})" if isinstance(error, OSError) else "")

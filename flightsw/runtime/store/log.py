@@ -60,9 +60,19 @@ class SegmentLog:
         self._current = number
         self.next_sequence = records[-1].sequence + 1
 
-    def records(self) -> Iterator[Record]:
-        """Return every valid record, oldest first; a segment that cannot be read is left out."""
-        return increasing(self._all())
+    def records(self, *, newest_bytes: int | None = None) -> Iterator[Record]:
+        """Return every valid record, oldest first; a segment that cannot be read is left out.
+
+        newest_bytes : only the newest segments, as many as hold that much together.
+        """
+        numbers = sorted(self._sizes)
+        if newest_bytes is not None:
+            held, first = 0, len(numbers)
+            while first > 0 and held < newest_bytes:
+                first -= 1
+                held += self._sizes[numbers[first]]
+            numbers = numbers[first:]
+        return increasing(self._read(numbers))
 
     def drop_oldest(self) -> bool:
         """Remove the oldest segment, but never the newest; tell whether one was removed."""
@@ -79,8 +89,8 @@ class SegmentLog:
         """Bytes that the log occupies."""
         return sum(max(size, BLOCK) for size in self._sizes.values())
 
-    def _all(self) -> Iterator[Record]:
-        for number in sorted(self._sizes):
+    def _read(self, numbers: list[int]) -> Iterator[Record]:
+        for number in numbers:
             try:
                 data = self._disk.read(_file(number))
             except OSError:

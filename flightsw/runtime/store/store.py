@@ -62,9 +62,12 @@ class Store:
         self._keep(group)
         return False
 
-    def records(self, *kinds: int) -> Iterator[Record]:
-        """Return the records of some kinds (of all without one), oldest first, pending ones last."""
-        on_disk = self._log.records()
+    def records(self, *kinds: int, newest_bytes: int | None = None) -> Iterator[Record]:
+        """Return the records of some kinds (of all without one), oldest first, pending ones last.
+
+        newest_bytes : of the medium no more than the newest segments that hold this much.
+        """
+        on_disk = self._log.records(newest_bytes=newest_bytes)
         last = -1
         for record in on_disk:
             last = record.sequence

@@ -37,7 +37,7 @@ models = load_models(Path(sys.argv[1]))
 v, u = np.mgrid[0 : MODEL_CAMERA.height_px, 0 : MODEL_CAMERA.width_px]
 wave = 90 + 40 * np.sin(u / 37.0) * np.cos(v / 23.0)
 frame = model_frame_from_rgb(np.repeat(wave[..., None], 3, axis=2).astype(np.uint8))
-found = detect(models.region("17R").detector, frame, threshold=0.0)
+found = detect(models.detector("17R"), frame, threshold=0.0)
 print(json.dumps({
     "state": [*solution.r_eci, *solution.v_eci],
     "classes": classify(models.classifier, frame).tolist(),

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from flightsw.runtime.link.framing import Framer
+from flightsw.runtime.link.telemetry import decode_telemetry
 from groundtools.flash.bundle import make_bundle
-from groundtools.flash.image import make_image
+from groundtools.flash.image import ID, make_image
+from groundtools.link.client import new_keys, write_keys
 
 MODELS = Path(__file__).parents[3] / "models"
-MODULES = ("virtio_pci", "virtio_blk", "squashfs")
+MODULES = ("virtio_pci", "virtio_blk", "squashfs", "crc32c_generic", "ext4")
 WAIT_S = float(os.environ.get("VINSAT_BOOT_S", "3600"))
 INIT = """#!/bin/busybox sh
 export PATH=/bin:/usr/bin
@@ -33,10 +36,53 @@ for module in {modules}; do /bin/busybox insmod /modules/$module; done
 /bin/busybox mount -t devtmpfs dev /root/dev
 /bin/busybox mount -t tmpfs tmp /root/tmp
 /bin/busybox touch /root/opt/writable 2>/dev/null && echo the root is not read-only
-run="/bin/busybox chroot /root /opt/vinsat/current/bin/flightsw selftest"
+{then}
+"""
+SELFTEST = """run="/bin/busybox chroot /root /opt/vinsat/current/bin/flightsw selftest"
+/bin/busybox mount -t sysfs sys /root/sys
 echo "BEGIN short"; $run; echo "END $?"
 echo "BEGIN models"; $run --models /opt/vinsat/current/models; echo "END $?"
 /bin/busybox poweroff -f
+"""
+# The root's own service manager takes over; one unit more waits for the payload, listens to
+# it as a ground would, and powers off.
+SERVICE = """units=/root/run/systemd/system
+/bin/busybox mount -t tmpfs -o mode=755 run /root/run
+/bin/busybox mkdir -p $units/multi-user.target.wants
+/bin/busybox cp /check.service $units/check.service
+/bin/busybox cp /check.py /root/run/check.py
+/bin/busybox ln -s /dev/null $units/serial-getty@ttyAMA0.service
+/bin/busybox ln -s ../check.service $units/multi-user.target.wants/check.service
+/bin/busybox sed s:/dev/mmcblk0p3:/dev/vdb: /root/etc/fstab > /root/run/fstab
+/bin/busybox mount --bind /root/run/fstab /root/etc/fstab
+/bin/busybox umount /proc /sys /root/proc
+exec /bin/busybox switch_root /root /sbin/init
+"""
+CHECK_SERVICE = """[Unit]
+After=vinsat.service
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyAMA0
+ExecStart=/usr/bin/python3 /run/check.py
+ExecStopPost=/bin/systemctl --no-block poweroff
+"""
+CHECK = """
+import socket, subprocess, time
+show = ["systemctl", "show", "vinsat.service", "-p", "ActiveState", "-p", "NRestarts", "-p", "StatusText"]
+print("BEGIN service")
+print(subprocess.run(show, capture_output=True, text=True).stdout)
+pid = subprocess.run([*show[:3], "-p", "MainPID", "--value"], capture_output=True, text=True).stdout.strip()
+print(*(line for line in open("/proc/mounts") if "/data" in line or "vinsat" in line))
+print("user", next(x for x in open(f"/proc/{pid}/status") if x.startswith("Uid:")).split()[1])
+end, heard = time.monotonic() + 15.0, b""
+with socket.create_connection(("127.0.0.1", 7070), timeout=15.0) as link:
+    while time.monotonic() < end:
+        heard += link.recv(4096)
+print("telemetry", heard.hex())
+print("END service", flush=True)
 """
 
 
@@ -59,8 +105,8 @@ def modules_of(kernel: Path) -> list[Path]:
     return ordered
 
 
-def start_of(kernel: Path, folder: Path) -> Path:
-    """Write the first root (a cpio archive): busybox, modules, and what to do."""
+def start_of(kernel: Path, folder: Path, then: str) -> Path:
+    """Write the first root (a cpio archive): busybox, modules, and what to do then."""
     stage = folder / "start"
     (stage / "modules").mkdir(parents=True)
     (stage / "bin").mkdir()
@@ -69,8 +115,10 @@ def start_of(kernel: Path, folder: Path) -> Path:
     for path in modules:
         shutil.copy(path, stage / "modules" / path.name)
     (stage / "init").write_text(
-        INIT.format(modules=" ".join(path.name for path in modules)), encoding="ascii"
+        INIT.format(modules=" ".join(path.name for path in modules), then=then), encoding="ascii"
     )
+    (stage / "check.service").write_text(CHECK_SERVICE, encoding="ascii")
+    (stage / "check.py").write_text(CHECK, encoding="ascii")
     (stage / "init").chmod(0o755)
     (stage / "bin" / "busybox").chmod(0o755)
     archive = folder / "start.cpio"
@@ -95,31 +143,47 @@ def cpio(stage: Path) -> bytes:
     return bytes(out)
 
 
-def boot(kernel: Path, squashfs: Path, folder: Path) -> str:
-    """Return what the emulated computer said until it powered off."""
+def boot(kernel: Path, squashfs: Path, folder: Path, then: str, data: Path | None = None) -> str:
+    """Return what the emulated computer said until it powered off. data : its data partition."""
+    folder.mkdir(exist_ok=True)
     said = folder / "said"
     command = ["qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a72", "-m", "1024", "-nographic"]
     command += ["-no-reboot", "-kernel", str(next(kernel.glob("boot/vmlinuz-*")))]
-    command += ["-initrd", str(start_of(kernel, folder)), "-append", "console=ttyAMA0 panic=-1 quiet"]
+    command += [
+        "-initrd",
+        str(start_of(kernel, folder, then)),
+        "-append",
+        "console=ttyAMA0 panic=-1 quiet systemd.show_status=1",
+    ]
     command += ["-drive", f"file={squashfs},format=raw,if=virtio,readonly=on", "-nic", "none"]
+    if data is not None:
+        command += ["-drive", f"file={data},format=raw,if=virtio"]
     with open(said, "wb") as file:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=file, check=False, timeout=WAIT_S)
     assert done.returncode == 0
     return said.read_text(encoding="utf-8", errors="replace")
 
 
-@pytest.mark.slow
-@pytest.mark.verifies("PAY-050")
-def test_the_image_boots_tests_itself_and_powers_off(tmp_path):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Return the unpacked kernel and an image, made here unless VINSAT_ARM64_IMAGE names one."""
     root, kernel = (Path(os.environ.get(f"VINSAT_ARM64_{name}", "/nowhere")) for name in ("ROOT", "KERNEL"))
     if not root.is_dir() or not kernel.is_dir() or shutil.which("qemu-system-aarch64") is None:
         pytest.skip("needs VINSAT_ARM64_ROOT, VINSAT_ARM64_KERNEL and qemu-system-aarch64")
-    image = os.environ.get("VINSAT_ARM64_IMAGE")  # one that is made already
-    if image is None:
+    folder = tmp_path_factory.mktemp("image")
+    made = os.environ.get("VINSAT_ARM64_IMAGE")
+    if made is None:
         wheels = os.environ.get("VINSAT_ARM64_WHEELS")
-        bundle = make_bundle(tmp_path, models=MODELS, wheels=Path(wheels) if wheels else None)
-        image = str(make_image(root, bundle, tmp_path / "image", trusted=None)[0])
-    said = boot(kernel, Path(image), tmp_path)
+        bundle = make_bundle(folder, models=MODELS, wheels=Path(wheels) if wheels else None)
+        write_keys(folder / "keys", new_keys())
+        made = make_image(root, bundle, folder / "image", trusted=None, keys=folder / "keys")[0]
+    return kernel, Path(made)
+
+
+@pytest.mark.slow
+@pytest.mark.verifies("PAY-050")
+def test_the_image_boots_tests_itself_and_powers_off(prepared, tmp_path):
+    said = boot(*prepared, tmp_path, SELFTEST)
     print(said)  # noqa: T201
     assert "the root is not read-only" not in said
     for name in ("short", "models"):
@@ -128,3 +192,33 @@ def test_the_image_boots_tests_itself_and_powers_off(tmp_path):
         assert found[2] == "0"
         assert "ok   estimate" in found[1]
     assert "ok   frame florida" in found[1]
+
+
+def first_housekeeping(said: str) -> dict:
+    """Return what the payload told, which its service manager must have found well."""
+    print(said)  # noqa: T201
+    found = re.search(r"BEGIN service\s(.*?)END service", said, re.DOTALL)
+    assert found is not None
+    assert "ActiveState=active" in found[1]
+    assert f"user {ID}" in found[1]
+    frames = Framer().feed(bytes.fromhex(re.search(r"telemetry ([0-9a-f]+)", found[1])[1]))
+    packets = [packet for packet in map(decode_telemetry, frames) if packet is not None]
+    return next(values for entry, _, _, values in packets if entry.name == "HOUSEKEEPING")
+
+
+@pytest.mark.slow
+@pytest.mark.verifies("PAY-050")
+def test_the_images_service_manager_starts_the_payload_without_a_data_partition(prepared, tmp_path):
+    assert first_housekeeping(boot(*prepared, tmp_path, SERVICE))["boot"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.verifies("PAY-050")
+def test_the_data_partition_is_made_at_the_first_start_and_remembers_at_the_second(prepared, tmp_path):
+    data = tmp_path / "data"
+    data.touch()
+    os.truncate(data, 256_000_000)
+    for number in (1, 2):
+        said = boot(*prepared, tmp_path / str(number), SERVICE, data)
+        assert first_housekeeping(said)["boot"] == number
+        assert "/dev/vdb /var/lib/vinsat ext4" in said or "/dev/vdb /data ext4" in said

@@ -1,19 +1,22 @@
 """Installing: atomic whatever happens, idempotent, never backwards unless told to."""
 
 import getpass
+import marshal
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from flightsw.errors import UsageError
+from flightsw.errors import InputError, UsageError
 from flightsw.vision.models import verify_models
 from groundtools.flash import bundle as bundle_module
 from groundtools.flash import device, image, install, remote
-from groundtools.flash.archive import BundleError
+from groundtools.flash.archive import BundleError, read_bundle
+from groundtools.link.client import new_keys, write_keys
 
 
 class PowerCut(BaseException):
@@ -66,6 +69,36 @@ def test_an_install_can_be_repeated_and_rolled_back(bundle, newer, tmp_path):
     assert install.roll_back(tmp_path) == first
     assert is_whole(tmp_path) == first
     assert (tmp_path / "var/lib/vinsat/models/manifest.toml").exists()
+
+
+@pytest.mark.verifies("PAY-053")
+def test_a_release_holds_the_byte_code_of_all_that_flies(bundle, tmp_path):
+    install.install(bundle, tmp_path, trusted=None)
+    release = (tmp_path / "opt/vinsat/current").resolve()
+    tag = f"cpython-{sys.version_info.major}{sys.version_info.minor}"
+    for source in (release / "app/flightsw/cli.py", release / "lib/thing/__init__.py"):
+        code = marshal.loads((source.parent / f"__pycache__/{source.stem}.{tag}.pyc").read_bytes()[16:])
+        assert code.co_filename == f"/opt/vinsat/current/{source.relative_to(release)}"
+
+
+@pytest.mark.verifies("PAY-053")
+def test_a_release_for_a_python_that_is_not_here_is_installed_without_byte_code(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app/some.py").write_text("VALUE = 1\n", encoding="ascii")
+    install.compile_tree(tmp_path, "cp399")
+    assert [path.name for path in (tmp_path / "app").iterdir()] == ["some.py"]
+
+
+@pytest.mark.verifies("PAY-043")
+def test_a_bundle_that_this_computer_cannot_run_is_refused(bundle, monkeypatch):
+    info, _, _ = read_bundle(bundle, trusted=None)
+    monkeypatch.setattr(install, "own_tag", lambda: info.python)
+    monkeypatch.setattr(install, "MACHINE", "another")
+    with pytest.raises(BundleError, match="is for another"):
+        install.refuse_foreign(info)
+    monkeypatch.setattr(install, "own_tag", lambda: "cp399")
+    with pytest.raises(BundleError, match="flash bundle --python"):
+        install.refuse_foreign(info)
 
 
 @pytest.mark.verifies("PAY-043")
@@ -220,6 +253,21 @@ def test_an_image_made_twice_is_the_same_file(bundle, tmp_path):
     rootfs = tmp_path / "rootfs"
     (rootfs / "etc").mkdir(parents=True)
     (rootfs / "etc/hostname").write_text("pi\n", encoding="ascii")
-    made = [image.make_image(rootfs, bundle, tmp_path / name, trusted=None) for name in ("a", "b")]
-    assert made[0][0].read_bytes() == made[1][0].read_bytes()
+    for name, package in image.NEEDED.items():
+        with pytest.raises(InputError, match=f"the package {package}"):
+            image.make_image(rootfs, bundle, tmp_path / "none", trusted=None)
+        (rootfs / name).parent.mkdir(parents=True, exist_ok=True)
+        (rootfs / name).touch()
+    keys = tmp_path / "keys"
+    write_keys(keys, new_keys())
+    made = [
+        image.make_image(rootfs, bundle, tmp_path / name, trusted=None, keys=keys)[0] for name in ("a", "b")
+    ]
+    assert made[0].read_bytes() == made[1].read_bytes()
     assert "squashfs ro" in image.FSTAB
+    listed = subprocess.run(
+        ["unsquashfs", "-lln", made[0]], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"-rw------- {image.ID}/{image.ID}" in next(x for x in listed.splitlines() if x.endswith("/keys"))
+    users = subprocess.run(["unsquashfs", "-cat", made[0], "etc/passwd"], capture_output=True, check=True)
+    assert users.stdout.startswith(b"vinsat:x:990:990:")

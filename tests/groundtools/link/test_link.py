@@ -1,6 +1,7 @@
 """The ground's tools: arguments, pages, XTCE read by an independent program."""
 
 import io
+import struct
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from flightsw.errors import InputError, UsageError
 from flightsw.runtime.link import dictionary as dic
 from flightsw.runtime.link.telemetry import encode_telemetry
-from groundtools.link.app import line_of, parse_arguments
+from groundtools.link.app import line_of, parse_arguments, reply_text
 from groundtools.link.client import Credentials, Received, new_keys, write_keys
 from groundtools.link.documents import dictionary_page
 from groundtools.link.streams import open_stream
@@ -83,12 +84,20 @@ def test_a_packet_is_one_line_with_names_for_numbers():
     assert line.endswith("EVENT 3 event=CAMERA_LOST severity=WARNING value=0.5 detail=camera: gone")
 
 
+def test_a_reply_is_said_in_the_words_of_the_dictionary():
+    assert reply_text("GET_PARAMETER", struct.pack(">d", 2.5)) == "value=2.5"
+    assert reply_text("LIST_FILES", (7).to_bytes(4, "big")) == "files=7"
+    assert reply_text("GET_PARAMETER", b"\1") == "01"  # not what it should be: as it is
+    assert reply_text("UPLINK_STATUS", b"\1\2") == "0102"
+
+
 def test_addresses_that_are_none_are_refused():
     for address in ("", "tcp:", "tcp:host", "udp:host:1", "serial:", "serial:/dev/null:17"):
         with pytest.raises(UsageError, match="is no address"):
             open_stream(address)
-    with pytest.raises(InputError, match="cannot be reached"):
+    with pytest.raises(InputError, match="cannot be reached") as caught:
         open_stream("tcp:127.0.0.1:1")
+    assert caught.value.exit_code == 6
 
 
 def test_a_counter_is_never_given_twice(tmp_path):

@@ -1,6 +1,9 @@
 """Files down and up in chunks: what is lost is sent again, restarts cost nothing."""
 
+import errno
 import hashlib
+import os
+import tempfile
 import zlib
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 
 from flightsw.runtime.link.downlink import Downlink
 from flightsw.runtime.link.telemetry import Telemetry, decode_telemetry
-from flightsw.runtime.link.uplink import CHUNK, Uplink
+from flightsw.runtime.link.uplink import CHUNK, STATE, Uplink
 
 
 def collect(telemetry: Telemetry):
@@ -105,6 +108,32 @@ def test_a_wrong_file_is_not_put_in_place(tmp_path):
     assert uplink.missing() == (0, [0])
     assert uplink.chunk(0, b"abc") == ""
     assert uplink.finish() == ""
+
+
+@pytest.mark.verifies("PAY-002")
+def test_every_flipped_byte_of_an_uplinks_map_is_noticed_and_the_file_begun_anew(tmp_path, rng):
+    content = rng.bytes(2 * CHUNK)
+    digest = hashlib.sha256(content).digest()
+    assert Uplink(tmp_path).begin("rc.onnx", len(content), digest) == ""
+    kept = (tmp_path / STATE).read_bytes()
+    assert Uplink(tmp_path).chunk(0, content[:CHUNK]) == ""
+    for at in range(len(kept)):
+        for bit in (0x01, 0x80, 0xFF):
+            damaged = bytearray(kept)
+            damaged[at] ^= bit
+            (tmp_path / STATE).write_bytes(damaged)
+            assert Uplink(tmp_path).chunk(1, content[CHUNK:]) == "no file was begun"
+
+
+@pytest.mark.verifies("PAY-036")
+def test_a_medium_that_takes_no_map_of_an_uplink_refuses_the_command(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    uplink = Uplink(tmp_path)
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    assert uplink.begin("rc.onnx", 3, bytes(32)) == "cannot be written"
+    assert uplink.chunk(0, b"abc") == "no file was begun"
 
 
 def test_sequence_counts_have_no_gaps_although_packets_were_dropped():

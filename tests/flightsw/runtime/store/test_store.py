@@ -201,3 +201,16 @@ def test_random_garbage_in_place_of_every_file_is_survived(rng):
         assert again.load("state") is None
         again.append(Kind.EVENT, b"z", STAMP)
         assert again.commit()
+
+
+@pytest.mark.verifies("PAY-052")
+def test_the_newest_part_of_a_log_is_read_without_the_rest():
+    store = Store(MemoryDisk(), segment_bytes=1_000, budget_bytes=1_000_000)
+    for number in range(200):
+        store.append(Kind.EVENT, b"%03d" % number + bytes(97), STAMP)
+        store.commit()
+    newest = [int(record.payload[:3]) for record in store.records(newest_bytes=5_000)]
+    assert newest == list(range(newest[0], 200))
+    assert 5_000 <= sum(144 for _ in newest) + 1_000  # bytes of a record; the segments' heads
+    assert len(newest) <= 6_000 // 140
+    assert len(list(store.records(newest_bytes=10**9))) == 200
