@@ -6,6 +6,7 @@ batched product. `Actor` is a normal distribution squashed by tanh, whose log-de
 """
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +25,7 @@ class Ensemble(nn.Module):
         super().__init__()
         self.activation = activation
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for rows, columns in zip(sizes[:-1], sizes[1:]):
+        for rows, columns in itertools.pairwise(sizes):
             bound = 1.0 / math.sqrt(rows)
             self.weights.append(nn.Parameter(torch.empty(count, rows, columns).uniform_(-bound, bound)))
             self.biases.append(nn.Parameter(torch.empty(count, 1, columns).uniform_(-bound, bound)))

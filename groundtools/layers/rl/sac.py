@@ -25,8 +25,9 @@ class SAC:
     """A learner. per_step : gradient steps per step of one environment."""
 
     def __init__(
-        self, task: Any, *, seed: int = 0, hidden: Sequence[int] = (64, 64), critic_hidden: Sequence[int] | None = None,
-        rate: float = 1e-3, gamma: float = 0.98, tau: float = 0.01, alpha: float | None = 0.2,
+        self, task: Any, *, seed: int = 0, hidden: Sequence[int] = (64, 64),
+        critic_hidden: Sequence[int] | None = None, rate: float = 1e-3,
+        gamma: float = 0.98, tau: float = 0.01, alpha: float | None = 0.2,
         batch: int = 128, capacity: int = 100_000, warm_up: int = 500, per_step: float = 1.0,
         critic_losses: Sequence[CriticLoss] = (),
     ) -> None:  # fmt: skip
@@ -40,7 +41,9 @@ class SAC:
         self.target = twin(self.critic)
         self.replay = Replay(capacity)
         self.learned_alpha = alpha is None
-        self.log_alpha = torch.tensor(math.log(0.2 if alpha is None else alpha), requires_grad=self.learned_alpha)
+        self.log_alpha = torch.tensor(
+            math.log(0.2 if alpha is None else alpha), requires_grad=self.learned_alpha
+        )
         adam = lambda p: torch.optim.Adam(list(p), lr=rate)  # noqa: E731
         self.optimisers = {"actor": adam(self.actor.parameters()), "critic": adam(self.critic.parameters())}
         if self.learned_alpha:
@@ -80,7 +83,13 @@ class SAC:
     def remember(self, step: Any) -> None:
         """Store a step of all rows, with the nominal model's gradients where a loss asks for them."""
         self.steps += len(step.x)
-        rows = {"x": step.x, "a": step.a, "reward": step.reward, "after": step.after, "terminated": step.terminated}
+        rows = {
+            "x": step.x,
+            "a": step.a,
+            "reward": step.reward,
+            "after": step.after,
+            "terminated": step.terminated,
+        }
         if any(getattr(loss, "needs_gradients", False) for loss in self.critic_losses):
             names = ("after_by_x", "after_by_a", "reward_by_x", "reward_by_a")
             rows |= dict(zip(names, self.task.gradients(step.x, step.a)))
@@ -138,7 +147,8 @@ class SAC:
     def state_dict(self) -> dict[str, Any]:
         """Return all that the future depends on, the environments aside."""
         return {
-            "actor": self.actor.state_dict(), "critic": self.critic.state_dict(), "target": self.target.state_dict(),
+            "actor": self.actor.state_dict(), "critic": self.critic.state_dict(),
+            "target": self.target.state_dict(),
             "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
             "log_alpha": self.log_alpha.detach().clone(), "replay": self.replay.state_dict(),
             "chance": self.chance.get_state(), "steps": self.steps, "debt": self.debt,

@@ -27,7 +27,7 @@ Shape = Literal["huber", "square"]
 KEEP = 0.95  # of the running median
 
 
-class loss:  # noqa: N801  (called as a function: critic_losses=[valuegrad.loss()])
+class loss:
     """A critic loss for `SAC`. zeta : shares of L_s and L_a; every : updates between balances."""
 
     needs_gradients = True
@@ -53,7 +53,9 @@ class loss:  # noqa: N801  (called as a function: critic_losses=[valuegrad.loss(
         if self.calls % self.every == 0:
             self._balance(learner, bellman, losses)
         self.calls += 1
-        return sum((z * b * part for z, b, part in zip(self.zeta, self.beta, losses)), start=bellman.new_zeros(()))
+        return sum(
+            (z * b * part for z, b, part in zip(self.zeta, self.beta, losses)), start=bellman.new_zeros(())
+        )
 
     def targets(self, learner: "SAC", batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the wanted dQ/ds (B, n) and dQ/da (B, m)."""

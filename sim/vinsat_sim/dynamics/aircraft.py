@@ -51,7 +51,7 @@ class RealQuadrotor(Quadrotor):
 class Airplane(Model):
     """full : with stall, side force and couplings; else the flat-plate approximation."""
 
-    n, m, dt, substeps = 12, 4, 0.05, 2
+    n, m, dt, substeps = 12, 4, 0.05, 4  # roll is damped in 20 ms
 
     def __init__(self, *, full: bool = False) -> None:
         self.full = full
@@ -80,13 +80,17 @@ class Airplane(Model):
         lift, drag = LIFT_0 + LIFT_SLOPE * alpha, DRAG_0 + DRAG_2 * alpha * alpha
         side = -0.3 * beta
         throttle, aileron, elevator, rudder = u.unbind(-1)
-        roll, pitch, yaw = (0.05 * rate / SPEED * torch.tensor([SPAN, CHORD, SPAN], dtype=rate.dtype)).unbind(-1)
+        roll, pitch, yaw = (0.05 * rate / SPEED * torch.tensor([SPAN, CHORD, SPAN], dtype=rate.dtype)).unbind(
+            -1
+        )
         wash = speed
         if self.full:
             off = torch.sigmoid(SHARPNESS * (alpha.abs() - STALL))
             plate = 2.0 * alpha.sin().square() * alpha.cos() * torch.sign(alpha)
             lift = (1.0 - off) * lift + off * plate
-            drag = (1.0 - off) * (drag + 0.02 * beta.square()) + off * (DRAG_0 + 2.0 * alpha.sin().square().square())
+            drag = (1.0 - off) * (drag + 0.02 * beta.square()) + off * (
+                DRAG_0 + 2.0 * alpha.sin().square().square()
+            )
             side = -0.5 * beta + 0.05 * rudder
             yaw = yaw + 0.008 * aileron
             wash = speed + 1.5 * throttle
