@@ -14,6 +14,7 @@ Sources: Wertz, Spacecraft Attitude Determination and Control, app. H (dipole); 
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -80,10 +81,19 @@ class Detumble(Model):
 
     def derivative(self, x: Tensor, u: Tensor) -> Tensor:
         """Return dx/dt (..., 9)."""
-        y = self.products(x)
-        b = (y[..., 9:18] * y[..., 18:]) @ self.pick_b.to(x)
-        torque = ((u @ self.pick_u.to(x)) * b) @ self.turn.to(x)
-        return torque.add_(y[..., :9]).add_(x @ self.linear.to(x))
+        return self.under(u)(x)
+
+    def under(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the derivative under a held control."""
+        push, across = u @ self.pick_u.to(u), self.pick_b.to(u)
+        turn, linear = self.turn.to(u), self.linear.to(u)
+
+        def rate(x: Tensor) -> Tensor:
+            y = self.products(x)
+            torque = (push * ((y[..., 9:18] * y[..., 18:]) @ across)) @ turn
+            return torque.add_(y[..., :9]).add_(x @ linear)
+
+        return rate
 
     def field(self, x: Tensor) -> Tensor:
         """Return the field in body axes (..., 3), in units of FIELD_T."""

@@ -27,6 +27,7 @@ FRICTION, DEAD_BAND = 0.02, 0.05  # mN m; of the torque limit
 REAL_INERTIA = (1.3 * INERTIA[0], 0.7 * INERTIA[1], 1.3 * INERTIA[2])
 FASTEST = 3.0  # of the rate limit: beyond, a pointing episode has failed
 _TURN = 2.0 * math.pi
+_ONES = torch.ones(128, dtype=torch.float64)
 
 
 def task(name: str) -> Task:
@@ -72,7 +73,7 @@ def _attitude_reward(x: Tensor, a: Tensor) -> Tensor:
 
 def _square(v: Tensor) -> Tensor:
     """Return the squared length (...); faster than a sum over so short an axis."""
-    return (v * v) @ v.new_ones(v.shape[-1])
+    return (v * v) @ _ONES[: v.shape[-1]].to(v)
 
 
 def _too_fast(x: Tensor) -> Tensor:
