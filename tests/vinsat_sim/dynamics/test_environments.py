@@ -56,7 +56,7 @@ def test_detumble_keeps_energy_and_momentum_over_1000_s_at_10_deg_s(rng):
     assert np.linalg.norm(after[1] - before[1]) < 1e-8 * np.linalg.norm(before[1])
 
 
-@pytest.mark.parametrize(("dt", "momentum"), [(0.05, 0.0), (0.02, 0.3)])
+@pytest.mark.parametrize(("dt", "momentum"), [(0.05, 0.0), pytest.param(0.02, 0.3, marks=pytest.mark.slow)])
 def test_pointing_keeps_energy_and_momentum_over_1000_s_at_10_deg_s(dt, momentum, rng):
     """Spinning wheels nutate four times as fast as the body turns: they need the shorter step."""
     fast = task("pointing-fast")
