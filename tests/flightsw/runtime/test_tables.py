@@ -152,10 +152,10 @@ def test_a_table_of_a_gigabyte_is_refused_at_once(tmp_path: Path, read) -> None:
     path = tmp_path / "huge.csv"
     with path.open("wb") as file:
         file.truncate(1_000_000_000)
-    begin = time.perf_counter()
+    begin = time.process_time()
     with pytest.raises(InputError, match=r"is too large: 1000\.0 MB or more, at most 64 MB are read"):
         read(path)
-    assert time.perf_counter() - begin < 1.0  # s
+    assert time.process_time() - begin < 1.0  # s
 
 
 @pytest.mark.verifies("RUN-002")
