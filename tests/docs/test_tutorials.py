@@ -47,7 +47,15 @@ def run_page(page: Path, folder: Path, monkeypatch) -> str:
 
 def test_every_tutorial_is_there():
     names = {page.name for page in PAGES}
-    assert {"demo.md", "own-camera.md", "own-detector.md", "products.md", "flash.md", "layers.md"} <= names
+    assert {
+        "demo.md",
+        "own-camera.md",
+        "own-detector.md",
+        "where-was-my-camera.md",
+        "products.md",
+        "flash.md",
+        "layers.md",
+    } <= names
     assert all(cells(page) for page in PAGES)
 
 
