@@ -62,11 +62,11 @@ $(SIM): pyproject.toml | $(BIN)/python
 	@$(PIP) install -q -e '.[sim]' || { $(call pip_failed); }
 	@touch $@
 
-# Everything but [yolo]. torch comes first and alone, so that its source can be chosen.
+# Everything but [yolo] and [oracles]. torch comes first and alone, so that its source can be chosen.
 $(FULL): pyproject.toml | $(BIN)/python
-	@echo "setup: installing everything but [yolo] into $(VENV) (about five minutes)"
+	@echo "setup: installing everything but [yolo] and [oracles] into $(VENV) (about five minutes)"
 	@$(PIP) install -q $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL)) $(TORCH) || { $(call pip_failed); }
-	@$(PIP) install -q -e '.[sim,ground,layers,train,dev]' || { $(call pip_failed); }
+	@$(PIP) install -q -e '.[sim,ground,layers,train,rl,dev]' || { $(call pip_failed); }
 	@touch $(SIM) $@
 
 pip_failed = echo "setup: pip could not install a package (its own words are above): look at the network, \

@@ -26,15 +26,19 @@ class Model:
         """Return dx/dt (..., n)."""
         raise NotImplementedError
 
+    def under(self, u: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the derivative under a held control: what depends on u alone is made once."""
+        return lambda x: self.derivative(x, u)
+
     def step(self, x: Tensor, u: Tensor) -> Tensor:
         """Return the state dt later (..., n), the control held: classical Runge-Kutta."""
-        h = self.dt / self.substeps
+        h, rate = self.dt / self.substeps, self.under(u)
         for _ in range(self.substeps):
-            k1 = self.derivative(x, u)
-            k2 = self.derivative(x + 0.5 * h * k1, u)
-            k3 = self.derivative(x + 0.5 * h * k2, u)
-            k4 = self.derivative(x + h * k3, u)
-            x = x + h / 6.0 * (k1 + 2.0 * (k2 + k3) + k4)
+            k1 = rate(x)
+            k2 = rate(x.add(k1, alpha=0.5 * h))
+            k3 = rate(x.add(k2, alpha=0.5 * h))
+            k4 = rate(x.add(k3, alpha=h))
+            x = x.add((k1 + k4).add(k2 + k3, alpha=2.0), alpha=h / 6.0)
         return x
 
     def jacobians(self, x: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:

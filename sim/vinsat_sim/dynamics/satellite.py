@@ -196,7 +196,7 @@ class SatelliteArrays:
         return np.asarray((4.0 / square)[..., None] * by - (16.0 * f / (square * one))[..., None] * sigma)
 
 
-def _quadratic_terms() -> list[tuple[int, int, int, float]]:
+def quadratic_terms(inertia: tuple[float, float, float] = INERTIA) -> list[tuple[int, int, int, float]]:
     """Return (row, i, j, c): rate `row` has the term c x_i x_j.
 
     Rows 9 and 10 are RATE s^2 / 4 and RATE (s . w) / 2, which sigma' has times -w and s.
@@ -204,8 +204,8 @@ def _quadratic_terms() -> list[tuple[int, int, int, float]]:
     terms = []
     for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
         terms += [(i, j, 3 + k, 0.5 * RATE), (i, k, 3 + j, -0.5 * RATE)]  # s x w
-        terms.append((3 + i, 3 + j, 3 + k, -RATE * (INERTIA[k] - INERTIA[j]) / INERTIA[i]))  # w x J w
-        lever = MOMENTUM / INERTIA[i]
+        terms.append((3 + i, 3 + j, 3 + k, -RATE * (inertia[k] - inertia[j]) / inertia[i]))  # w x J w
+        lever = MOMENTUM / inertia[i]
         terms += [(3 + i, 3 + j, 6 + k, -lever), (3 + i, 3 + k, 6 + j, lever)]  # w x h
         terms += [(9, i, i, 0.25 * RATE), (10, i, 3 + i, 0.5 * RATE)]
     return terms
@@ -222,7 +222,7 @@ def _tables(terms: list[tuple[int, int, int, float]]) -> tuple[Array, ...]:
     return first, second, weight, by_x.reshape(9, 99)
 
 
-_TERMS = _quadratic_terms()
+_TERMS = quadratic_terms()
 _FIRST, _SECOND, _WEIGHT, _BY_X = _tables(_TERMS)
 _SCALARS_FIRST, _SCALARS_SECOND, _SCALARS, _ = _tables([t for t in _TERMS if t[0] >= 9])
 _SCALARS = _SCALARS[:, 9:]
