@@ -48,7 +48,7 @@ class DetectorErrors:
 PUBLISHED = DetectorErrors(noise_px=4.3, tails=3.3, landmark_px=1.5, pass_px=1.2, bad_share=0.04)
 
 SHIPPED = DetectorErrors(noise_px=0.79, tails=2.3, landmark_px=3.18, landmark_tails=5.9, pass_px=0.93)
-TRACKED = DetectorErrors(noise_px=0.0, landmark_px=0.31, landmark_tails=1.7, pass_px=0.16)
+TRACKED = DetectorErrors(noise_px=0.0, landmark_px=0.40, landmark_tails=1.9, pass_px=0.16)
 ERRORS = {"published": PUBLISHED, "shipped": SHIPPED}
 
 
