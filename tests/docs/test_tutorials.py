@@ -48,7 +48,7 @@ def run_page(page: Path, folder: Path, monkeypatch) -> str:
 def test_every_tutorial_is_there():
     names = {page.name for page in PAGES}
     assert {"demo.md", "own-camera.md", "own-detector.md", "dataset.md", "products.md"} <= names
-    assert {"campaign.md", "flash.md", "layers.md"} <= names
+    assert {"campaign.md", "flash.md", "layers.md", "where-was-my-camera.md"} <= names
     assert all(cells(page) for page in PAGES)
 
 

@@ -122,11 +122,15 @@ def fit(errors: Errors) -> DetectorErrors:
 
 
 def student_of(radius: Array) -> tuple[float, float]:
+    """Return scale and degrees of freedom of a two-dimensional Student's t that fits radii (N,)."""
+    return student_by(*(float(x) for x in np.percentile(radius, [50.0, 99.0])))
+
+
+def student_by(median: float, far: float) -> tuple[float, float]:
     """Return scale and degrees of freedom of a two-dimensional Student's t by its median and p99.
 
     Its quantile q is scale * sqrt(nu ((1 - q)**(-2 / nu) - 1)).
     """
-    median, far = np.percentile(radius, [50.0, 99.0])
     grid = np.geomspace(1.2, 100.0, 2000)
     ratio = np.sqrt((0.01 ** (-2.0 / grid) - 1.0) / (0.5 ** (-2.0 / grid) - 1.0))
     tails = float(grid[np.argmin(np.abs(ratio - far / median))])

@@ -55,12 +55,16 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One frame's end: whether it could be fixed, was, and how far off (full px, median)."""
+    """One frame's end: whether it could be fixed, was, and how far off (full px, median).
+
+    errors_px (N,) of its observations; common_px (2,) their median along u and v.
+    """
 
     fixable: bool
     fixed: bool
     error_px: float
     errors_px: Array
+    common_px: Array
 
     @property
     def wrong(self) -> bool:
@@ -116,12 +120,14 @@ def judge(shot: Shot, result: FrameResult, *, fixable: bool) -> Judged:
     """Return what became of a frame, judged by where the true pose shows what was found."""
     found = result.detections
     if found is None:
-        return Judged(fixable, False, float("nan"), np.empty(0))
+        return Judged(fixable, False, float("nan"), np.empty(0), np.full(2, np.nan))
     p_ecef = ecef_from_lla(np.deg2rad(found.lat_deg), np.deg2rad(found.lon_deg), found.height)
     true, _, _ = observe(MODEL_CAMERA, shot.view.cam_from_ecef, shot.view.r_ecef, p_ecef)
-    error = FULL_PX * np.linalg.norm(true - found.uv_px, axis=1)
+    off = FULL_PX * (found.uv_px - true)
+    error = np.linalg.norm(off, axis=1)
     error = np.where(np.isfinite(error), error, 1e6)
-    return Judged(fixable, True, float(np.median(error)) if len(error) else 0.0, error)
+    common = np.median(off, axis=0) if len(off) else np.zeros(2)
+    return Judged(fixable, True, float(np.median(error)) if len(error) else 0.0, error, common)
 
 
 def share(hits: int, trials: int) -> float:

@@ -109,6 +109,7 @@ def _checks(tracked: list[Tracked], landsat: list[Tracked], clear: list[Tracked]
         ),
         at_most("median_error_px", near_tally.median_px, 0.5, unit="px"),
         noted("p99_error_px", near_tally.p99_px),
+        *_for_a_model([one.near for one in tracked if one.near.fixed]),
         at_most("wrong_fixes", wrong, 0),
         at_most("accepted_of_wrong_priors", accepted, 0, interval=wilson_interval(accepted, tried)),
         noted("wrong_priors_tried", tried),
@@ -120,6 +121,18 @@ def _checks(tracked: list[Tracked], landsat: list[Tracked], clear: list[Tracked]
             "landsat_fix_rate_of_those", share(shown, len(clear)), interval=wilson_interval(shown, len(clear))
         ),
     )  # fmt: skip
+
+
+def _for_a_model(fixed: list[Judged]) -> tuple[Check, ...]:
+    """Return what an error model needs beside the errors: what a frame has in common, how much it gives."""
+    if not fixed:
+        return ()
+    common = np.array([one.common_px for one in fixed])
+    counts = [len(one.errors_px) for one in fixed]
+    return (
+        noted("common_error_of_a_frame_px", float(np.sqrt(np.mean(common**2)))),
+        noted("observations_of_a_fix", float(np.median(counts))),
+    )
 
 
 def _track(models: Models, shot: Shot, number: int) -> Tracked:

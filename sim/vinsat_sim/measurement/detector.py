@@ -11,7 +11,9 @@ detections are shifted alike, in the other half each lies anywhere around.
 above 0.8): median 6.2, p99 34 px, biases up to 2.4 px an image sequence, 2 to 11 % of
 the detections beyond 30 px. `SHIPPED` is fitted to what the shipped vision accepts in
 rendered frames (`vinsat reproduce detector-realism`): its noise is small, but a patch of
-the map is displaced alike for a whole pass, and no frame is bad.
+the map is displaced alike for a whole pass, and no frame is bad. `TRACKED` is fitted to
+`vinsat reproduce tracking` (maps and frames of one imagery): single frames do not tell a
+patch's noise from its bias, so all of it is a bias, which no number of frames averages away.
 """
 
 from dataclasses import dataclass, field
@@ -46,6 +48,7 @@ class DetectorErrors:
 PUBLISHED = DetectorErrors(noise_px=4.3, tails=3.3, landmark_px=1.5, pass_px=1.2, bad_share=0.04)
 
 SHIPPED = DetectorErrors(noise_px=0.79, tails=2.3, landmark_px=3.18, landmark_tails=5.9, pass_px=0.93)
+TRACKED = DetectorErrors(noise_px=0.0, landmark_px=0.40, landmark_tails=1.9, pass_px=0.16)
 ERRORS = {"published": PUBLISHED, "shipped": SHIPPED}
 
 

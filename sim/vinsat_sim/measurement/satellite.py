@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from flightsw.astro.elements import state_from_elements
-from flightsw.astro.geodesy import WGS84_A, ecef_from_lla, geodetic_up, lla_from_ecef
+from flightsw.astro.geodesy import geodetic_up, lla_from_ecef
 from flightsw.camera.model import Camera
 from flightsw.camera.nadir import body_from_ecef_nadir
 from flightsw.camera.pose_fit import rotation_from_vector, vector_from_rotation
@@ -15,7 +16,6 @@ from flightsw.camera.quaternion import quaternion_from_rotation
 from flightsw.estimate.chain import GyroNoise
 from flightsw.estimate.observations import AttitudeTable, GyroTable, Observations
 from flightsw.estimate.sightings import PASS_GAP, numbered, split_by_gap
-from groundtools.landmarks.regions import REGIONS
 from vinsat_sim.measurement.conditions import (
     ATTITUDE_STREAM,
     CAMERA,
@@ -32,7 +32,6 @@ from vinsat_sim.truth import Truth, fly_truth
 Array = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-REGION_RADIUS = 0.6e6  # m, about a region's middle
 FAR = 1.3e6  # m, from the point below: landmarks further away are out of every view
 Cover = tuple[float, float, float, float]
 """The share of clouded landmarks, pass by pass: (low, high, a, b), low to high by Beta(a, b)."""
@@ -220,10 +219,9 @@ def _in_view(
     images, seen, pixels = [], [], []
     r_ecef = truth.r_ecef
     below = r_ecef * (6.371e6 / np.linalg.norm(r_ecef, axis=1))[:, None]
-    for k in _near_a_region(r_ecef):
-        near = np.flatnonzero(np.sum((landmarks.p_ecef - below[k]) ** 2, axis=1) < FAR**2)
-        if not near.size:
-            continue
+    around = cKDTree(landmarks.p_ecef).query_ball_point(below, FAR, return_sorted=True)
+    for k in np.flatnonzero([len(one) > 0 for one in around]):
+        near = np.array(around[k])
         uv = observe(camera, cam_from_ecef[k], r_ecef[k], landmarks.p_ecef[near])[0]
         good = ((uv > 0.0) & (uv < size)).all(axis=1) & ~over_horizon(r_ecef[k], landmarks.p_ecef[near])
         if conditions.sun_elevation_min_deg is not None:
@@ -234,15 +232,6 @@ def _in_view(
     if not images:
         return np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros((0, 2))
     return np.concatenate(images), np.concatenate(seen), np.concatenate(pixels)
-
-
-def _near_a_region(r_ecef: Array) -> IntArray:
-    """Return the indices of the positions (M, 3) from which a region might be in view."""
-    bounds = np.radians([region.bounds_deg for region in REGIONS])
-    middle = ecef_from_lla(0.5 * (bounds[:, 1] + bounds[:, 3]), 0.5 * (bounds[:, 0] + bounds[:, 2]))
-    direction = middle / np.linalg.norm(middle, axis=1)[:, None]
-    across = r_ecef @ direction.T / np.linalg.norm(r_ecef, axis=1)[:, None]
-    return np.flatnonzero(across.max(axis=1) > np.cos((FAR + REGION_RADIUS) / WGS84_A))
 
 
 def _reported(satellite: Satellite, conditions: Conditions, sky: Cover) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ import pytest
 from groundtools.registry import Check
 from vinsat_sim.experiments import (
     ablations,
+    anywhere,
     attitude,
     bench_od,
     confidence_threshold,
@@ -22,6 +23,7 @@ STUDIES = [
     ablations.DYNAMICS_STUDY,
     ablations.KERNEL_STUDY,
     attitude.STUDY,
+    anywhere.STUDY,
     real_orbits.STUDY,
 ]
 
@@ -50,6 +52,20 @@ def test_a_pixel_noise_trial_has_its_bound_and_a_poor_satellite_is_not_tried() -
     assert 0.0 < row["bound_km"] < 1.0
     assert row["rms_km"] < 4.0 * row["bound_km"]
     assert pixel_noise.solve(Task("2px", 2))["status"] == "NOT_TRIED"
+
+
+def test_tracking_on_any_land_adds_observations_and_ends_nearer_than_the_regions_alone() -> None:
+    row = anywhere.solve(Task("measurement", 1))
+    assert row["detections"] > 5 * row["without"]["detections"]
+    assert row["error_end_km"] < row["without"]["error_end_km"]
+    assert not row["wrong"]
+
+
+def test_patches_lie_on_land_and_the_regions_hold_some() -> None:
+    patches = anywhere.land_patches()
+    assert 15_000 < len(patches.lon_deg) < 30_000  # 135 million km^2 at 75 km
+    share = np.mean(anywhere.in_regions(patches))
+    assert 0.01 < share < 0.1
 
 
 def test_interpolation_of_an_orbit_is_good_to_millimetres() -> None:

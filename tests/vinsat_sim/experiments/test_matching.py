@@ -49,9 +49,9 @@ def test_a_fix_is_judged_by_where_the_truth_shows_what_was_found():
 
 
 def test_a_wrong_fix_counts_against_and_never_for_the_rate():
-    right, wrong = (Judged(True, True, error, np.array([error])) for error in (1.0, 90.0))
-    nothing = Judged(True, False, float("nan"), np.empty(0))
-    luck = Judged(False, True, 1.0, np.array([1.0]))
+    right, wrong = (Judged(True, True, error, np.array([error]), np.zeros(2)) for error in (1.0, 90.0))
+    nothing = Judged(True, False, float("nan"), np.empty(0), np.zeros(2))
+    luck = Judged(False, True, 1.0, np.array([1.0]), np.zeros(2))
     found = tally([right, wrong, nothing, luck])
     assert (found.frames, found.fixable, found.fixed, found.wrong, found.right) == (4, 3, 1, 1, 2)
     assert found.rate == pytest.approx(1 / 3)
