@@ -6,8 +6,10 @@ Needs the extra `[oracles]` for the comparison; without torchdeq it says so and 
 import subprocess
 import sys
 import time
+from functools import partial
 
 from groundtools.registry import Bench, Check, at_least, at_most, noted
+from groundtools.timing import least_cpu_s
 
 ROWS, SIZE, TOLERANCE, STEPS = 64, 256, 1e-5, 60
 RATES = (0.5, 0.9, 0.98)
@@ -57,21 +59,13 @@ def solvers() -> tuple[Check, ...]:
                 gap = (f(z) - z).norm(dim=1) / f(z).norm(dim=1)
             theirs_ok += int((gap <= 2.0 * TOLERANCE).all())
             ours_ok += int(found.ok.all())
-            ours_s = _best(lambda: solve(f, z0, solver=solver, tolerance=TOLERANCE, max_steps=STEPS))  # noqa: B023
-            theirs_s = _best(lambda: other(f, z0, max_iter=STEPS, tol=TOLERANCE, stop_mode="rel"))  # noqa: B023
+            ours = partial(solve, f, z0, solver=solver, tolerance=TOLERANCE, max_steps=STEPS)
+            theirs = partial(other, f, z0, max_iter=STEPS, tol=TOLERANCE, stop_mode="rel")
+            ours_s, theirs_s = (least_cpu_s(call, repeats=REPEATS) for call in (ours, theirs))
             ratios.append(ours_s / theirs_s)
             checks.append(noted(f"{name}, rate {rate}: ms", 1e3 * ours_s))
         checks.append(at_most(f"{name}: time over torchdeq's, largest", max(ratios), 1.0))
     return (*checks, at_least("problems solved, less those torchdeq solves", ours_ok - theirs_ok, 0))
-
-
-def _best(call) -> float:
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        call()
-        times.append(time.process_time() - start)
-    return min(times)
 
 
 def _import_time(code: str) -> float:

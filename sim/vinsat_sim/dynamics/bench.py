@@ -5,10 +5,10 @@ starts, under random actions drawn before. The best of a few repeats: the one ot
 disturbed least. The yardstick is a product of two matrices of 256 x 256 in the same run.
 """
 
-import time
 from collections.abc import Callable
 
 from groundtools.registry import Bench, Check, at_least, noted
+from groundtools.timing import least_cpu_s
 
 ROWS, STEPS, WARM, REPEATS = 1024, 300, 50, 7
 WANTED = {"detumble-fast": 1e6, "pointing-fast": 350e3}
@@ -51,13 +51,12 @@ def speed(name: str) -> float:
 
 def _least(call: Callable[[], object], times: int) -> float:
     """Return the least of a few mean processor times, s."""
-    taken = []
-    for _ in range(REPEATS):
-        start = time.process_time()
+
+    def often() -> None:
         for _ in range(times):
             call()
-        taken.append((time.process_time() - start) / times)
-    return min(taken)
+
+    return least_cpu_s(often, repeats=REPEATS) / times
 
 
 BENCH = Bench(id="rl", title="batched environments for learning: steps per core-second", run=run)

@@ -15,6 +15,7 @@ import torch
 from groundtools.layers.bundle import Edges, Scene, adjust, flow_loss, project, unit_rays
 from groundtools.layers.core.lie import se3_exp
 from groundtools.registry import Bench, Check, Reproduction, Scale, at_most, noted
+from groundtools.timing import least_cpu_s
 from vinsat_sim.experiments.bundle.network import PatchNetwork, roll_out
 from vinsat_sim.experiments.bundle.scenes import CAMERA, World, draw
 from vinsat_sim.experiments.bundle.training import Run, losses
@@ -105,14 +106,13 @@ def training_cost(loss: str, *, streaming: bool = True) -> float:
     torch.manual_seed(0)
     network, run = PatchNetwork(), Run(loss=loss, seed=0, streaming=streaming)
     sample = draw(World(), run.batch, 0)
-    least = float("inf")
-    for _ in range(REPEATS):
-        start = time.process_time()
+
+    def both_ways() -> None:
         iterates = roll_out(network, sample, streaming=streaming)
         pose, flow = losses(run, iterates, sample, loss)
         (pose + flow).sum().backward()
-        least = min(least, time.process_time() - start)
-    return least
+
+    return least_cpu_s(both_ways, repeats=REPEATS)
 
 
 def graph_mb(loss: str) -> float:

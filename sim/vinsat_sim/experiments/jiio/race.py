@@ -5,15 +5,14 @@ loss no higher, both judged with z solved again at their x. Trained within the r
 quick scale trains less); three seeds at full scale.
 """
 
-import time
 from collections.abc import Callable
 
-import numpy as np
 from torch import Tensor
 
 from groundtools.layers.jiio.nested import adam, layer_residual, solved
 from groundtools.layers.jiio.optimise import optimize_input
 from groundtools.registry import Check, Reproduction, Scale
+from groundtools.timing import least_cpu_s
 
 COUNTS = (5, 10, 15, 20, 30, 40, 60, 80, 100, 150, 200)
 TRAIN = {"quick": 150, "full": 500}
@@ -26,16 +25,6 @@ SETTLE = 1e-3
 def seeds(scale: Scale) -> tuple[int, ...]:
     """Return the seeds of training."""
     return (0, 1, 2) if scale == "full" else (0,)
-
-
-def timed(run: Callable[[], object], repeats: int = 2) -> float:
-    """Return the processor seconds of a call, the least of a few (others share the machine)."""
-    best = np.inf
-    for _ in range(repeats):
-        start = time.process_time()
-        run()
-        best = min(best, time.process_time() - start)
-    return best
 
 
 def true_cost(f: Callable, loss: Callable, x: Tensor, z0: Tensor) -> tuple[float, float]:
@@ -52,7 +41,7 @@ def race(f: Callable, loss: Callable, x0: Tensor, z0: Tensor, *, warm: bool) -> 
         tried.append((true_cost(f, loss, x, z0)[0], rate))
     goal, rate = min(tried)
     out = {
-        "adam_s": timed(lambda: adam(f, loss, x0, z0, steps=ADAM_STEPS, rate=rate, warm=warm)),
+        "adam_s": least_cpu_s(lambda: adam(f, loss, x0, z0, steps=ADAM_STEPS, rate=rate, warm=warm)),
         "adam": goal,
     }
     for count in COUNTS:
@@ -60,7 +49,7 @@ def race(f: Callable, loss: Callable, x0: Tensor, z0: Tensor, *, warm: bool) -> 
         cost, residual = true_cost(f, loss, found.x, z0)
         if cost <= goal:
             break
-    out["joint_s"] = timed(lambda: optimize_input(f, loss, x0, z0, steps=count, tolerance=0.0))
+    out["joint_s"] = least_cpu_s(lambda: optimize_input(f, loss, x0, z0, steps=count, tolerance=0.0))
     return out | {"joint": cost, "steps": count, "residual": residual, "reached": cost <= goal}
 
 
