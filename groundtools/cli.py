@@ -42,7 +42,16 @@ CLOSING = "`vinsat COMMAND --help` explains a command, with examples."
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_UNREAD
+    return code
+
+
+def _run(words: list[str]) -> int:
     if words in ([], ["-h"], ["--help"]):
         sys.stdout.write(command_list())
         return EXIT_OK
@@ -57,10 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
             print_error=False,
             result_action="return_value",
         )
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_UNREAD
     except cyclopts.CycloptsError as error:
         return _complain(f"{' '.join(str(error).split())} See vinsat --help", EXIT_USAGE)
     except VinsatError as error:
