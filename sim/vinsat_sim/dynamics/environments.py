@@ -84,9 +84,8 @@ class Task:
 
     def step(self, model: Model, x: Tensor, a: Tensor) -> Tensor:
         """Return the state after one step of a model (..., n); actions beyond +-1 are cut."""
-        a = a.clamp(-1.0, 1.0).to(x)
-        low, high = model.u_min.to(x), model.u_max.to(x)
-        return self.wrap(model.step(x, 0.5 * (high + low) + 0.5 * (high - low) * a))
+        middle, half = _span(model, x)
+        return self.wrap(model.step(x, middle + half * a.clamp(-1.0, 1.0).to(x)))
 
     def gradients(self, x: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the nominal model's ds'/ds (B, n, n), ds'/da (B, n, m), and dr/ds, dr/da.
@@ -94,15 +93,20 @@ class Task:
         The chart's switch (`wrap`) is not differentiated; these tasks hardly ever reach it.
         """
         a = a.to(x)
-        low, high = self.nominal.u_min.to(x), self.nominal.u_max.to(x)
-        half = 0.5 * (high - low)
-        by_x, by_u = self.nominal.jacobians(x, 0.5 * (high + low) + half * a)
+        middle, half = _span(self.nominal, x)
+        by_x, by_u = self.nominal.jacobians(x, middle + half * a)
         with torch.enable_grad():
             xs, acts = x.detach().clone().requires_grad_(), a.detach().clone().requires_grad_()
             r_x, r_a = torch.autograd.grad(self.reward(xs, acts).sum(), (xs, acts), allow_unused=True)
         r_x = torch.zeros_like(x) if r_x is None else r_x
         r_a = torch.zeros_like(a) if r_a is None else r_a
         return by_x, by_u * half, r_x, r_a
+
+
+def _span(model: Model, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the middle of a model's controls (m,) and half their range, in the type of x."""
+    low, high = model.u_min.to(x), model.u_max.to(x)
+    return 0.5 * (high + low), 0.5 * (high - low)
 
 
 @dataclass(frozen=True, slots=True)

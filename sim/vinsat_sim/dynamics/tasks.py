@@ -9,6 +9,7 @@ Runge-Kutta step, which keeps energy to 1e-8 over 1,000 s at 10 deg/s), `array-8
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -59,10 +60,16 @@ def _mrp_start(u: Tensor) -> Tensor:
     return axis * torch.tan(math.radians(15.0) * u[:, 2])[:, None]
 
 
-def _wrap_mrp(x: Tensor) -> Tensor:
-    if not bool((_square(x[..., :3]) > 1.0).any()):
+def _wrap_mrp(x: Tensor, *, first: int = 0) -> Tensor:
+    """Return the state with its MRPs, three entries from `first` on, in the unit sphere."""
+    sigma = x[..., first : first + 3]
+    if not bool((_square(sigma) > 1.0).any()):
         return x
-    return torch.cat([mrp_shadow(x[..., :3]), x[..., 3:]], -1)
+    return torch.cat([x[..., :first], mrp_shadow(sigma), x[..., first + 3 :]], -1)
+
+
+def _attitude_features(x: Tensor) -> Tensor:
+    return torch.cat([4.0 * x[..., :3], x[..., 3:]], -1)
 
 
 def _attitude_reward(x: Tensor, a: Tensor) -> Tensor:
@@ -85,7 +92,7 @@ def _pointing(dt: float, horizon: int) -> Task:
         name="pointing",
         real=Pointing(inertia=REAL_INERTIA, friction=FRICTION, dead_band=DEAD_BAND, dt=dt),
         nominal=Pointing(dt=dt),
-        features=lambda x: torch.cat([4.0 * x[..., :3], x[..., 3:]], -1),
+        features=_attitude_features,
         reward=_attitude_reward,
         start=lambda u: torch.cat([_mrp_start(u), _between(u[:, 3:6], 0.3), _between(u[:, 6:9], 0.3)], -1),
         draws=9, failed=_too_fast, wrap=_wrap_mrp, horizon=horizon, worst=-3.0,
@@ -96,7 +103,7 @@ def _array(units: int) -> Task:
     rest = torch.zeros(1, units, dtype=torch.float64)
     return Task(
         name=f"array-{units}", real=Array(units), nominal=Array(units),
-        features=lambda x: torch.cat([4.0 * x[..., :3], x[..., 3:]], -1),
+        features=_attitude_features,
         reward=_attitude_reward,
         start=lambda u: torch.cat([_mrp_start(u), _between(u[:, 3:6], 0.3), rest.expand(len(u), -1)], -1),
         draws=6, failed=_too_fast, wrap=_wrap_mrp, horizon=120, worst=-3.0,
@@ -182,14 +189,8 @@ def _flight(
     return Task(
         name=name, real=real, nominal=nominal, features=lambda x: x - still.to(x), reward=reward,
         start=lambda u: still + (2.0 * u - 1.0) * torch.tensor(spread, dtype=torch.float64),
-        draws=12, wrap=_wrap_middle_mrp, failed=failed, horizon=100, worst=-3.0,
+        draws=12, wrap=partial(_wrap_mrp, first=3), failed=failed, horizon=100, worst=-3.0,
     )  # fmt: skip
-
-
-def _wrap_middle_mrp(x: Tensor) -> Tensor:
-    if not bool((_square(x[..., 3:6]) > 1.0).any()):
-        return x
-    return torch.cat([x[..., :3], mrp_shadow(x[..., 3:6]), x[..., 6:]], -1)
 
 
 def _upset(x: Tensor) -> Tensor:
