@@ -28,6 +28,7 @@ class MuJoCo(Model):
             raise ImportError(f"{error.name} is not installed: pip install 'vinsat[rl]'") from error
         from importlib.resources import files
 
+        mujoco.set_mju_user_warning(_counted)
         file, self.skip = FILES[name]
         path = files(gymnasium) / "envs" / "mujoco" / "assets" / file
         self._mujoco, self.model = mujoco, mujoco.MjModel.from_xml_path(str(path))
@@ -83,6 +84,10 @@ class MuJoCo(Model):
         if self.data.warning.number.any():
             return np.full(self.n, np.nan)
         return np.concatenate([self.data.qpos, self.data.qvel])
+
+
+def _counted(message: str) -> None:
+    """Write no MUJOCO_LOG.TXT where one happens to work: what matters is counted in `data.warning`."""
 
 
 def _stiffer(solref: np.ndarray, solimp: np.ndarray, factor: float) -> tuple[float, float]:

@@ -36,6 +36,16 @@ def _tumbling(rng):
     return q / np.linalg.norm(q), SPIN * w / np.linalg.norm(w)
 
 
+def keeps(kept, fast, model, x):
+    """Check that 1,000 s without a command leave energy and momentum, `kept` of a state, as they were."""
+    before = kept(x)
+    for _ in range(round(1000.0 / model.dt)):
+        x = fast.step(model, x, torch.zeros(1, 3))
+    after = kept(x)
+    assert abs(after[0] / before[0] - 1.0) < 1e-8
+    assert np.linalg.norm(after[1] - before[1]) < 1e-8 * np.linalg.norm(before[1])
+
+
 def test_detumble_keeps_energy_and_momentum_over_1000_s_at_10_deg_s(rng):
     fast = task("detumble-fast")
     model = fast.real
@@ -48,12 +58,7 @@ def test_detumble_keeps_energy_and_momentum_over_1000_s_at_10_deg_s(rng):
         return 0.5 * inertia @ spin**2, _body_from_inertial(x[:4]).T @ (inertia * spin)
 
     x = torch.tensor(np.concatenate([q, w / TUMBLE, [1.0, 0.0]]))[None]
-    before = kept(x)
-    for _ in range(round(1000.0 / model.dt)):
-        x = fast.step(model, x, torch.zeros(1, 3))
-    after = kept(x)
-    assert abs(after[0] / before[0] - 1.0) < 1e-8
-    assert np.linalg.norm(after[1] - before[1]) < 1e-8 * np.linalg.norm(before[1])
+    keeps(kept, fast, model, x)
 
 
 @pytest.mark.parametrize(("dt", "momentum"), [(0.05, 0.0), pytest.param(0.02, 0.3, marks=pytest.mark.slow)])
@@ -73,12 +78,7 @@ def test_pointing_keeps_energy_and_momentum_over_1000_s_at_10_deg_s(dt, momentum
     x = torch.tensor(np.concatenate([[0.1, -0.3, 0.2], w / RATE, momentum * np.array([0.6, -0.5, 0.6])]))[
         None
     ]
-    before = kept(x)
-    for _ in range(round(1000.0 / model.dt)):
-        x = fast.step(model, x, torch.zeros(1, 3))
-    after = kept(x)
-    assert abs(after[0] / before[0] - 1.0) < 1e-8
-    assert np.linalg.norm(after[1] - before[1]) < 1e-8 * np.linalg.norm(before[1])
+    keeps(kept, fast, model, x)
 
 
 def test_detumble_agrees_with_an_independent_integrator_and_the_vector_equations(rng):
@@ -209,3 +209,25 @@ def test_the_vector_interface_keeps_gymnasiums_promises():
     np.testing.assert_array_equal(rows.step(actions[0])[0], steps[0][0])
     np.testing.assert_array_equal(VectorEnvironments(made, 1).reset(seed=7)[0][0], first[2])
     assert not np.array_equal(rows.reset()[0], rows.reset()[0])
+
+
+@pytest.mark.parametrize("name", ["half-cheetah", "hopper"])
+def test_a_mujoco_step_depends_on_its_arguments_alone_and_has_the_slopes_it_says(name):
+    pytest.importorskip("mujoco", reason="needs the extra [rl]")
+    pytest.importorskip("gymnasium", reason="needs the extra [rl]")
+    made = task(name)
+    rows, chance = Environments(made, 3), torch.Generator().manual_seed(1)
+    for _ in range(6):
+        rows.step(2.0 * torch.rand(3, made.actions, generator=chance, dtype=torch.float64) - 1.0)
+    x, a, h = rows.x.clone(), 0.3 * torch.ones(3, made.actions, dtype=torch.float64), 1e-6
+    after = made.step(made.nominal, x, a)
+    by_x, by_a, *_ = made.gradients(x, a)
+    for slopes, at in ((by_x, 0), (by_a, 1)):
+        for column in range(slopes.shape[-1]):
+            less, more = [x.clone(), a.clone()], [x.clone(), a.clone()]
+            less[at][:, column] -= h
+            more[at][:, column] += h
+            found = (made.step(made.nominal, *more) - made.step(made.nominal, *less)) / (2.0 * h)
+            assert torch.allclose(found, slopes[..., column], rtol=1e-5, atol=1e-5)
+    assert torch.equal(made.step(made.nominal, x, a), after)
+    assert not torch.allclose(made.step(made.real, x, a), after)
