@@ -8,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from groundtools import registry
-
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 CELL = re.compile(r"^```\{code-cell\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SHELL = re.compile(r"^```(?:sh|\{code-cell\}\n%%sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = sorted(
     page for page in DOCS.rglob("*.md") if page.read_text(encoding="utf-8").startswith("---\nfile_format")
 )
@@ -62,16 +59,3 @@ def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch):
     if page.name in NEEDS:
         pytest.importorskip(NEEDS[page.name])
     run_page(page, tmp_path, monkeypatch)
-
-
-@pytest.mark.parametrize(
-    "page", sorted(DOCS.glob("*.md")) + sorted(DOCS.glob("tutorials/*.md")), ids=lambda page: page.name
-)
-def test_every_command_shown_exists(page):
-    commands = registry.registered("vinsat.commands")
-    for block in SHELL.findall(page.read_text(encoding="utf-8")):
-        for words in (line.split() for line in block.splitlines()):
-            if words[:1] == ["vinsat"]:
-                assert words[1] in commands, " ".join(words)
-            if words[:1] == ["flightsw"]:
-                assert words[1] in ("run", "od", "fly", "verify", "selftest", "doctor"), " ".join(words)

@@ -1,17 +1,17 @@
 """Every command that README and the documents show: it is there, it parses, and it runs.
 
-Each line of a ```sh block is parsed by the program it names. What can run in seconds does,
-in a folder with the files the pages speak of; the others are listed below, with the
-reason and, where there is one, what runs them instead.
+Each line of a ```sh block or a shell cell is parsed by the program it names. Cells run with
+their page (tests/docs). Of the blocks what can run in seconds does, in a folder with the
+files the pages speak of; the others are listed below, with the reason and, where there is
+one, what runs them instead.
 """
 
-import json
 import re
 import shlex
 import shutil
 import sysconfig
 from functools import cache
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,10 @@ PAGES = (
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs" / "tutorials").glob("*.md")),
 )
-BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+BLOCK, CELL = (
+    re.compile(rf"^ *```{head}\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+    for head in ("sh", r"\{code-cell\}\n%%sh")
+)
 CAMERA = """width_px = 1152
 height_px = 648
 fx_px = 886.9625
@@ -48,6 +51,8 @@ distortion = [0.0, 0.0, 0.0, 0.0, 0.0]
 cam_from_body = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 """  # of the golden frames
 SHORTER = {"--trials 5000 --half-width 0.02": "--trials 2", "--trials 500": "--trials 2"}
+OF_THE_SYSTEM = {"apt", "cd", "dd", "debootstrap", "git", "python3", "rpi-image-gen", "sfdisk"}
+OF_THE_SHELL = {"do", "done", "export", "for"}
 NOT_RUN = {  # how a line begins: why it only parses here
     "vinsat dataset build": "minutes; tests/groundtools/dataset/test_build.py",
     "vinsat train ld": "minutes, and torch; the tutorial that shows it runs it",
@@ -65,30 +70,31 @@ NOT_RUN = {  # how a line begins: why it only parses here
 
 
 def lexer(line: str) -> shlex.shlex:
-    """Return the words of a shell line and its `;` and `&&`, without its comment."""
-    words = shlex.shlex(line, posix=True, punctuation_chars=";&")
+    """Return the words of a shell line and what stands between its commands, without its comment."""
+    words = shlex.shlex(line, posix=True, punctuation_chars=";&|")
     words.whitespace_split = True
     return words
 
 
-def shown() -> list[tuple[str, str]]:
-    """Return (page, command) of all ```sh blocks: continuations joined, `;` and `&&` split."""
+def shown(block: re.Pattern[str] = BLOCK) -> list[tuple[str, str]]:
+    """Return (page, command) of all blocks of a kind, lines split at `;` and the like."""
     found = []
     for page in PAGES:
-        for block in BLOCK.findall(page.read_text(encoding="utf-8")):
-            for line in block.replace("\\\n", " ").splitlines():
-                for ends, words in groupby(lexer(line), lambda word: word in (";", "&&")):
+        for text in block.findall(page.read_text(encoding="utf-8")):
+            for line in text.replace("\\\n", " ").splitlines():
+                for ends, words in groupby(lexer(line), lambda word: word != "" and set(word) <= set(";&|")):
                     if not ends:
                         found.append((page.relative_to(ROOT).as_posix(), shlex.join(words)))
     return found
 
 
-COMMANDS = [pytest.param(line, id=f"{page}: {line}") for page, line in shown()]
+COMMANDS = [pytest.param(line, id=f"{page}: {line}") for page, line in (*shown(), *shown(CELL))]
 
 
 def words_of(line: str) -> list[str]:
-    """Return the words of a command, without sudo and the folder of its program."""
-    words = [word for word in shlex.split(line) if word != "sudo"]
+    """Return the words of a command, without sudo, the folder of its program and where its output goes."""
+    own = takewhile(lambda word: not re.match(r"\d?[<>]", word), shlex.split(line))
+    words = [word for word in own if word != "sudo"]
     return [words[0].rpartition("/")[2], *words[1:]]
 
 
@@ -117,6 +123,12 @@ def test_a_shown_command_parses(line):
         assert not rest_of_it
         group = {"reproduce": registry.REPRODUCTIONS, "bench": registry.BENCHES}.get(rest[0])
         assert group is None or rest[1] in ("list", "all", *registry.registered(group))
+
+
+def test_every_other_program_is_one_of_the_system_or_of_the_environment():
+    named = {words_of(line)[0] for _, line in shown()} - OF_THE_SYSTEM - OF_THE_SHELL
+    assert named
+    assert [program for program in named if program != "make" and not (SCRIPTS / program).exists()] == []
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +180,6 @@ def test_what_is_not_run_is_shown_somewhere():
 
 
 def test_the_dictionary_of_reasons_names_tests_that_are_there():
-    named = re.findall(r"tests/[\w./]+", json.dumps(NOT_RUN))
+    named = re.findall(r"tests/[\w./]+", " ".join(NOT_RUN.values()))
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
